@@ -1,0 +1,97 @@
+"""What a driver, a sink and a condition promise, and what they may rely on. Plugins know only this page and `model`.
+
+A plugin is one module. Its file name is the name that the configuration uses, and its settings stand in the same file:
+
+| kind      | module                | exports                                                              |
+|-----------|-----------------------|----------------------------------------------------------------------|
+| driver    | `drivers/<name>`      | `LinkSettings DeviceSettings GroupSettings TagSettings`, `Driver`, `check` |
+| sink      | `gateway/sinks/<name>`| `Settings`, `Sink`                                                   |
+| condition | `rules/conditions/<name>` | `Settings`, `Condition`                                          |
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gateway.clock import Clock
+    from gateway.model import AnyEvent, Link, Rows, Scan, Tag, TagGroup, Value
+
+
+class Receiver(Protocol):
+    """What a driver is given: the door into the cell. Call it from the event loop only; nothing here waits."""
+
+    clock: Clock
+
+    def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
+        """Hand a scan over. It is judged before this returns. `durable` is called, on the event loop and in the
+        order of publishing, once the scan is safe on disk: acknowledge the source then, and not before.
+
+        Raises `JournalFull` when nothing more can be kept; let it pass, and the session will be closed.
+        """
+
+    def refuse(self, source: str, reason: str) -> None:
+        """Say that something from `source` (a topic, a group's id) could not become a scan. It is counted, told to
+        people when it starts, and told again when `source`, or the group of that id, gives a good scan."""
+
+
+class Driver(ABC):
+    """One session of one link. Created fresh for every session and never reopened, so that no session inherits a
+    half-dead client.
+
+    `open` is called once; then `run` and `read` go on side by side until one of them raises; `write` is called at any
+    time in between, never two at once; `close` is called always, even after a failed `open`, and never raises.
+
+    Raise `ConnectionLost` when the link is gone (you will be closed and a new one made after a pause), `DeviceSilent`
+    when one device gives no answer on a link that stands, `CommandRefused` when a device says no, `ConfigError` when no
+    retry can help. Do not retry, wait between tries, log, count, or catch `Exception`: the supervisor does that for
+    all. A tag that cannot be read is a value with a bad status, not an exception.
+    """
+
+    def __init__(self, link: Link, receiver: Receiver) -> None:
+        self.link = link
+        self.receiver = receiver
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. The supervisor bounds the time that this may take."""
+
+    async def run(self) -> None:
+        """Stay until the link is gone, publishing what is pushed to us. A driver that only polls waits here for the
+        loss of its connection."""
+
+    async def read(self, group: TagGroup) -> Scan:
+        """Read one group now. Called for groups that have a scan interval, one call at a time for a device, several at
+        once for a link. Never cancelled in the middle of a transaction: bound your own waits."""
+        raise NotImplementedError(f"{type(self).__name__} does not poll {group.id}")
+
+    @abstractmethod
+    async def write(self, tag: Tag, value: Value) -> None:
+        """Write one value and return when the device has confirmed it."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything."""
+
+
+class Sink(ABC):
+    """One place to deliver to. Created when the cell starts; there is one caller, and one call at a time.
+
+    Every write may come twice, so writing must be idempotent wherever the server allows: a row is known by its schema's
+    device and group and its source time. Raise `ConnectionLost`, `ServerFailed`, `SinkHeld`, `ChunkTooLarge` or
+    `ChunkRejected`; each tells the forwarder what to do next (see `errors`). Do not retry, split, log or count.
+    """
+
+    @abstractmethod
+    async def write(self, rows: Sequence[Rows]) -> None:
+        """Return when the far side has every row."""
+
+    @abstractmethod
+    async def report(self, events: Sequence[AnyEvent]) -> None:
+        """Return when the far side has every event."""
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        return None

@@ -1,0 +1,1 @@
+"""One file a sink; each states what its server can."""

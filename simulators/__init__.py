@@ -1,0 +1,1 @@
+"""A plant to practise on, served by real servers and clients. Imports nothing of the gateway."""
