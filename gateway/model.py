@@ -197,7 +197,11 @@ class TagGroup:
 
 def blank(span: Span) -> Plane:
     width = span.stop - span.start
-    return np.full(width, "", dtype=object) if span.type is ValueType.STRING else np.zeros(width, span.type.dtype)
+    return (
+        np.full(width, "", dtype=object)
+        if span.type is ValueType.STRING
+        else np.zeros(width, span.type.dtype)
+    )
 
 
 class Scan:

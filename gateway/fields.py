@@ -1,0 +1,123 @@
+"""What people write: the ground of every settings model, and the field types that all of them share.
+
+pydantic is for what people write, never for what flows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from gateway.model import ValueType
+
+_UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+_UNITS["d"] = 24 * _UNITS["h"]
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)")
+
+
+def parse_duration(text: object) -> int:
+    """`500ms`, `1.5s`, `2m`, `7d` in nanoseconds. Raises ValueError for anything else."""
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("write a duration with its unit: 500ms, 1s, 2m, 1h or 7d")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+Duration: TypeAlias = Annotated[
+    int,
+    BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)]),
+]
+"""A span of time, in nanoseconds; written with its unit."""
+
+
+class Settings(BaseModel):
+    """The ground of every settings model: a key that is not known is a mistake, and nothing changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Secret(Settings):
+    """A secret by reference, `{env: NAME}` or `{file: PATH}`: it never stands in the configuration itself, and it
+    never shows in a message or a log because it is only read when it is used."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_reference(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError(
+                "a secret does not stand in the configuration: write {env: NAME} or {file: PATH}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("give either env or file")
+        return self
+
+    def reveal(self) -> str:
+        """The secret itself. Raises LookupError, which names the place and not the secret."""
+        if self.env is not None:
+            if self.env not in os.environ:
+                raise LookupError(f"the environment variable {self.env} is not set")
+            return os.environ[self.env]
+        try:
+            return Path(str(self.file)).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LookupError(f"the secret file {self.file} cannot be read: {error}") from error
+
+
+class TagSettings(Settings):
+    """One tag. A driver adds where to find it."""
+
+    type: ValueType = Field(description="the type of the value as it flows")
+    unit: str = Field("", description="engineering unit, such as °C or bar", max_length=32)
+    range: tuple[float, float] | None = Field(None, description="lowest and highest value that make sense")
+    deadband: float = Field(0.0, ge=0, description="a change of this size or less is judged but not stored")
+    writable: bool = Field(False, description="may be written, by rules and by hand")
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _range_has_order(self) -> TagSettings:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(
+                f"the range [{self.range[0]:g}, {self.range[1]:g}] is empty: give the lower end first"
+            )
+        return self
+
+
+class GroupSettings(Settings):
+    """Tags that are read together. A driver adds how."""
+
+    stale_after: Duration | None = Field(
+        None, description="older values are stale; 3 scan intervals, or 60s, unless set"
+    )
+    tags: dict[str, TagSettings]
+
+
+class PolledSettings(GroupSettings):
+    """Tags that we ask for."""
+
+    interval: Duration = Field(description="the scan interval: 100ms, 1s, 1m")
+
+
+class DeviceSettings(Settings):
+    """One device. A driver adds what it needs to reach it."""
+
+    link: str = Field(description="the link that it is reached by")
+    description: str = ""
+    groups: dict[str, GroupSettings]
+
+
+class LinkSettings(Settings):
+    """One connection. A driver adds where it goes to."""
+
+    driver: str = Field(description="the protocol: the name of a module in drivers/")
+    open_timeout: Duration = Field(parse_duration("10s"), description="how long connecting may take")
