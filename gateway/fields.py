@@ -51,9 +51,7 @@ class Secret(Settings):
     @classmethod
     def _by_reference(cls, value: object) -> object:
         if isinstance(value, str):
-            raise ValueError(
-                "a secret does not stand in the configuration: write {env: NAME} or {file: PATH}"
-            )
+            raise ValueError("a secret does not stand in the configuration: write {env: NAME} or {file: PATH}")
         return value
 
     @model_validator(mode="after")
@@ -87,9 +85,7 @@ class TagSettings(Settings):
     @model_validator(mode="after")
     def _range_has_order(self) -> TagSettings:
         if self.range is not None and not self.range[0] < self.range[1]:
-            raise ValueError(
-                f"the range [{self.range[0]:g}, {self.range[1]:g}] is empty: give the lower end first"
-            )
+            raise ValueError(f"the range [{self.range[0]:g}, {self.range[1]:g}] is empty: give the lower end first")
         return self
 
 

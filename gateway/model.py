@@ -142,9 +142,7 @@ class Schema(msgspec.Struct, frozen=True):
 def spans_of(types: Sequence[ValueType]) -> tuple[Span, ...]:
     """The runs of equal types, in order."""
     edges = [i for i in range(len(types)) if i == 0 or types[i] != types[i - 1]]
-    return tuple(
-        Span(types[start], start, stop) for start, stop in zip(edges, [*edges[1:], len(types)], strict=True)
-    )
+    return tuple(Span(types[start], start, stop) for start, stop in zip(edges, [*edges[1:], len(types)], strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,11 +195,7 @@ class TagGroup:
 
 def blank(span: Span) -> Plane:
     width = span.stop - span.start
-    return (
-        np.full(width, "", dtype=object)
-        if span.type is ValueType.STRING
-        else np.zeros(width, span.type.dtype)
-    )
+    return np.full(width, "", dtype=object) if span.type is ValueType.STRING else np.zeros(width, span.type.dtype)
 
 
 class Scan:
