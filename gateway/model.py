@@ -117,7 +117,7 @@ class Column(msgspec.Struct, frozen=True):
     unit: str = ""
 
 
-class Schema(msgspec.Struct, frozen=True):
+class Schema(msgspec.Struct, frozen=True, dict=True):
     """How the rows of a group are to be read, stored beside them so that no backlog ever becomes unreadable."""
 
     device: str
@@ -131,10 +131,12 @@ class Schema(msgspec.Struct, frozen=True):
     def decode(body: bytes) -> Schema:
         return msgspec.json.decode(body, type=Schema)
 
+    @cached_property
     def digest(self) -> bytes:
         """The schema hash: the first 16 bytes of SHA-256 over the encoded schema."""
         return hashlib.sha256(self.encode()).digest()[:16]
 
+    @cached_property
     def spans(self) -> tuple[Span, ...]:
         return spans_of([column.type for column in self.columns])
 
@@ -183,10 +185,6 @@ class TagGroup:
     def schema(self) -> Schema:
         columns = tuple(Column(tag.name, tag.type, tag.unit) for tag in self.columns)
         return Schema(self.device, self.name, columns)
-
-    @cached_property
-    def digest(self) -> bytes:
-        return self.schema.digest()
 
     def zeros(self) -> tuple[Plane, ...]:
         """Fresh planes, one a span, each of shape (span width,)."""

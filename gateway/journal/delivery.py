@@ -1,0 +1,78 @@
+"""What one sink still has to get of one stream, and what became of the rest. Pure bookkeeping, in points:
+ingested = delivered + pending + dead letters + dropped, at every moment."""
+
+from __future__ import annotations
+
+from gateway.journal.catalog import Head, Standing
+from gateway.journal.chunk import Stream
+from gateway.journal.ranges import OPEN_END, Range, Ranges
+
+
+class Delivery:
+    def __init__(self, standing: Standing, head: Head) -> None:
+        self.sink = standing.sink
+        self.stream = standing.stream
+        self.ranges = Ranges(standing.pending)
+        self.head = head
+        self.base = standing.base
+        self.delivered = standing.delivered
+        self.dead_letters = standing.dead_letters
+        self.dropped = standing.dropped
+        self.pending = 0
+
+    @classmethod
+    def begin(cls, sink: str, stream: Stream, head: Head) -> Delivery:
+        """A sink that is new starts with what comes from now on."""
+        return cls(Standing(sink, stream, ((head.seq, OPEN_END),), head.total), head)
+
+    @property
+    def ingested(self) -> int:
+        return self.head.total - self.base
+
+    def advance(self, head: Head) -> None:
+        """More was committed."""
+        self.pending += head.total - self.head.total
+        self.head = head
+
+    def next(self, start: int = 0, stop: int = OPEN_END) -> Range | None:
+        """The first committed range that is pending in `[start, stop)`."""
+        return self.ranges.first(start, min(stop, self.head.seq))
+
+    def settle(self, seq: int, points: int, dead: int = 0) -> None:
+        """Chunk `seq`, of `points`, is done with: delivered, but for `dead` points that went to the dead letters."""
+        if self._take(seq, points):
+            self.delivered += points - dead
+            self.dead_letters += dead
+
+    def drop(self, seq: int, points: int) -> None:
+        """Chunk `seq` is given up."""
+        if self._take(seq, points):
+            self.dropped += points
+
+    def take(self, start: int, stop: int) -> Ranges:
+        """Out of the ranges goes everything in `[start, stop)`. Its points are still to be accounted for: `lose`."""
+        part = Ranges(self.ranges.within(start, stop))
+        self.ranges.remove(start, stop)
+        return part
+
+    def lose(self, points: int) -> None:
+        self.pending -= points
+        self.dropped += points
+
+    def standing(self) -> Standing:
+        return Standing(
+            self.sink,
+            self.stream,
+            tuple(self.ranges),
+            self.base,
+            self.delivered,
+            self.dead_letters,
+            self.dropped,
+        )
+
+    def _take(self, seq: int, points: int) -> bool:
+        if self.ranges.first(seq, seq + 1) is None:
+            return False
+        self.ranges.remove(seq, seq + 1)
+        self.pending -= points
+        return True

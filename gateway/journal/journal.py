@@ -1,0 +1,331 @@
+"""The journal as the rest of the cell knows it: append and be told when it is on disk; read, and say what was done.
+
+Everything here runs on the event loop; what touches the disk runs on two threads of its own, one that owns the files
+and one that reads those which are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.clock import MILLISECOND, SECOND, Clock
+from gateway.errors import JournalFull
+from gateway.journal.catalog import DeadLetter
+from gateway.journal.chunk import Chunk, Origin, Stream
+from gateway.journal.delivery import Delivery
+from gateway.journal.ranges import OPEN_END, Ranges
+from gateway.journal.segment import Mark
+from gateway.journal.store import FAILURES, Batch, Store
+from gateway.model import AnyEvent, DataLost, Scan
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_SETTLE_EVERY = SECOND
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """`commit_interval` in nanoseconds; the other two in bytes. `waiting_points` may wait in memory for the disk."""
+
+    commit_interval: int = 100 * MILLISECOND
+    segment_bytes: int = 64 << 20
+    max_bytes: int = 10 << 30
+    waiting_points: int = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatistics:
+    """One sink's account, in points, over both streams."""
+
+    ingested: int
+    delivered: int
+    pending: int
+    dead_letters: int
+    dropped: int
+
+
+class Journal:
+    def __init__(self, directory: Path, key: bytes, clock: Clock, settings: JournalSettings) -> None:
+        self._directory = directory
+        self._key = key
+        self._clock = clock
+        self._settings = settings
+        self._boot = uuid.uuid4().hex
+        self._owner = ThreadPoolExecutor(1, "journal")
+        self._reader = ThreadPoolExecutor(1, "journal-reader")
+        self._scans: list[Scan] = []
+        self._events: list[AnyEvent] = []
+        self._durable: list[Callable[[], None]] = []
+        self._waiting = dict.fromkeys(Stream, 0)
+        self._overflow = 0
+        self._urgent = asyncio.Event()
+        self._closing = False
+        self._grown: list[asyncio.Event] = []
+        self._letters: list[DeadLetter] = []
+        self._dirty = False
+        self._settled_at = clock.monotonic()
+        self._failing = ""
+        self.deliveries: dict[tuple[str, Stream], Delivery] = {}
+
+    async def open(self, sinks: Iterable[str]) -> None:
+        """Raises `FAILURES` or ConfigError when the store cannot be used at all."""
+        arguments = (self._directory, self._key, self._settings.segment_bytes)
+        self._store = await self._own(lambda: Store(*arguments))
+        self.deliveries = await self._own(lambda: _deliveries(self._store, set(sinks)))
+        await self._own(lambda: self._store.settle([d.standing() for d in self.deliveries.values()]))
+
+    # Taking in
+
+    def append(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
+        """Keep a scan; call `durable` once it is on disk. Raises JournalFull: a scan whose source waits for `durable`
+        will come again, any other is lost, and counted."""
+        points = scan.points
+        if self._waiting[Stream.TELEMETRY] + points > self._settings.waiting_points:
+            if durable is None:
+                self._overflow += points
+            raise JournalFull("the disk does not keep up: too many values wait in memory")
+        self._scans.append(scan)
+        self._waiting[Stream.TELEMETRY] += points
+        if durable is not None:
+            self._durable.append(durable)
+            self._urgent.set()
+
+    def record(self, event: AnyEvent) -> None:
+        """Keep an event; it is committed at once."""
+        self._events.append(event)
+        self._waiting[Stream.EVENTS] += 1
+        self._urgent.set()
+
+    async def run(self) -> None:
+        """Commit, until `stop`. Raises `FAILURES` if the disk fails after `stop`; before, it is tried again for ever."""
+        while not (self._closing and not self._scans and not self._events):
+            await self._due()
+            await self._commit()
+            if self._clock.monotonic() - self._settled_at >= _SETTLE_EVERY:
+                await self._tidy()
+
+    async def _due(self) -> None:
+        """Until somebody waits for the disk, or the commit interval is over."""
+        try:
+            async with asyncio.timeout(self._settings.commit_interval / SECOND):
+                await self._urgent.wait()
+        except TimeoutError:
+            pass
+        self._urgent.clear()
+
+    async def _commit(self) -> None:
+        if not self._scans and not self._events:
+            return
+        origin = Origin(self._boot, self._clock.monotonic(), self._clock.now())
+        batch, durable = Batch(self._scans, self._events, origin), self._durable
+        self._scans, self._events, self._durable = [], [], []
+        rotated = await self._persist(batch)
+        self._waiting[Stream.TELEMETRY] -= sum(scan.points for scan in batch.scans)
+        self._waiting[Stream.EVENTS] -= len(batch.events)
+        for (_, stream), delivery in self.deliveries.items():
+            delivery.advance(self._store.heads[stream])
+        for call in durable:
+            call()
+        for grown in self._grown:
+            grown.set()
+        if rotated:
+            await self._evict()
+
+    async def _persist(self, batch: Batch) -> bool:
+        while True:
+            try:
+                rotated = await self._own(lambda: self._store.commit(batch))
+            except FAILURES as error:
+                self._fail(error)
+                if self._closing:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self._recover()
+                return rotated
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failing:
+            _log.error("the journal cannot write, and tries again every second: %s", error)
+        self._failing = str(error)
+
+    def _recover(self) -> None:
+        if self._failing:
+            _log.warning("the journal writes again")
+        self._failing = ""
+        if self._overflow:
+            lost, self._overflow = self._overflow, 0
+            for (_, stream), delivery in self.deliveries.items():
+                if stream is Stream.TELEMETRY:
+                    delivery.base -= lost
+                    delivery.dropped += lost
+            self.record(DataLost(self._clock.now(), lost, "the disk did not keep up"))
+
+    # Giving out
+
+    def watch(self) -> asyncio.Event:
+        """An event that is set whenever something was committed. It is the caller's to clear."""
+        grown = asyncio.Event()
+        self._grown.append(grown)
+        return grown
+
+    async def read(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
+        """Committed chunks from `start` on, fewer than asked for where a segment ends; none if `start` was dropped."""
+        if start >= self._store.open_from[stream].seq:
+            chunks = await self._own(lambda: self._store.fetch_open(stream, start, stop, most_points))
+            if chunks:
+                return chunks
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, self._store.fetch_closed, stream, start, stop, most_points)
+
+    def settle(self, sink: str, chunk: Chunk, letters: Sequence[DeadLetter] = ()) -> None:
+        """`sink` is done with a chunk, but for what went to the dead letters. A chunk that could not be read is given
+        up, and that is told."""
+        delivery = self.deliveries[sink, chunk.stream]
+        if chunk.broken:
+            delivery.drop(chunk.seq, chunk.points)
+            self.record(DataLost(self._clock.now(), chunk.points, f"chunk {chunk.seq} for {sink}: {chunk.broken}"))
+        else:
+            delivery.settle(chunk.seq, chunk.points, sum(letter.points for letter in letters))
+        self._letters.extend(letters)
+        self._dirty = True
+
+    def statistics(self, sink: str) -> SinkStatistics:
+        parts = [self.deliveries[sink, stream] for stream in Stream]
+        waiting = sum(self._waiting.values())
+        return SinkStatistics(
+            ingested=sum(part.ingested for part in parts) + waiting + self._overflow,
+            delivered=sum(part.delivered for part in parts),
+            pending=sum(part.pending for part in parts) + waiting,
+            dead_letters=sum(part.dead_letters for part in parts),
+            dropped=sum(part.dropped for part in parts) + self._overflow,
+        )
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """All of them, those not yet on disk included."""
+        return await self._own(self._store.dead_letters) + self._letters
+
+    # Housekeeping
+
+    async def _tidy(self) -> None:
+        """What was done is written down once a second; after a crash a second's worth is sent again, which is
+        harmless."""
+        self._settled_at = self._clock.monotonic()
+        if self._dirty:
+            await self._settle()
+            for number, marks in list(self._store.closed.items()):
+                if not any(self._holds(stream, mark.first, mark.stop) for stream, mark in marks.items()):
+                    await self._remove(number)
+
+    async def _settle(self) -> None:
+        letters, self._letters, self._dirty = self._letters, [], False
+        standings = [delivery.standing() for delivery in self.deliveries.values()]
+        try:
+            await self._own(lambda: self._store.settle(standings, letters))
+        except FAILURES as error:
+            self._letters, self._dirty = letters + self._letters, True
+            self._fail(error)
+
+    def _holds(self, stream: Stream, first: int, stop: int) -> bool:
+        return any(
+            delivery.ranges.first(first, stop) is not None
+            for (_, of), delivery in self.deliveries.items()
+            if of is stream
+        )
+
+    async def _evict(self) -> None:
+        """The oldest segments go when the journal is larger than it may be, and what is lost is said."""
+        while self._store.closed and await self._own(self._store.size) > self._settings.max_bytes:
+            number = min(self._store.closed)
+            lost = 0
+            for stream, mark in self._store.closed[number].items():
+                for delivery in self._of(stream):
+                    lost = max(lost, await self._drop(delivery, mark))
+            await self._remove(number)
+            if lost:
+                _log.error("the journal is full: %d points of the oldest segment were dropped", lost)
+                self.record(DataLost(self._clock.now(), lost, "the journal is full: the oldest segment was dropped"))
+
+    async def _drop(self, delivery: Delivery, mark: Mark) -> int:
+        """Taken out of the ranges before anything is awaited, so that nobody settles it meanwhile."""
+        part = delivery.take(mark.first, mark.stop)
+        points = await self._own(lambda: self._store.points(delivery.stream, part))
+        delivery.lose(points)
+        return points
+
+    def _of(self, stream: Stream) -> list[Delivery]:
+        return [delivery for (_, of), delivery in self.deliveries.items() if of is stream]
+
+    async def _remove(self, number: int) -> None:
+        standings = [delivery.standing() for delivery in self.deliveries.values()]
+        try:
+            await self._own(lambda: self._store.remove(number, standings))
+        except FAILURES as error:
+            self._fail(error)
+
+    async def close(self) -> None:
+        """After `run` has ended by `stop`."""
+        await self._settle()
+        await self._own(self._store.close)
+        self._owner.shutdown()
+        self._reader.shutdown()
+
+    def stop(self) -> None:
+        """`run` commits what waits and ends."""
+        self._closing = True
+        self._urgent.set()
+
+    async def _own(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._owner, call)
+
+
+def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Delivery]:
+    """As they stood, brought up to what is on disk now."""
+    deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.standings()}
+    for sink in sinks:
+        for stream in Stream:
+            deliveries.setdefault((sink, stream), Delivery.begin(sink, stream, store.heads[stream]))
+    for (sink, stream), delivery in deliveries.items():
+        _settle_holes(store, delivery)
+        if sink in sinks:
+            _rejoin(delivery)
+        else:
+            _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
+            delivery.ranges.remove(store.heads[stream].seq, OPEN_END)
+    return deliveries
+
+
+def _settle_holes(store: Store, delivery: Delivery) -> None:
+    """Chunks that are pending and not there any more, because somebody removed their file, are dropped."""
+    head = delivery.head.seq
+    covered = store.covered(delivery.stream)
+    wanted = Ranges(delivery.ranges.within(0, head))
+    there = Ranges(part for start, stop in wanted for part in covered.within(start, stop))
+    delivery.pending = store.points(delivery.stream, there)
+    if list(there) == list(wanted):
+        return
+    is_open = delivery.ranges.first(head, OPEN_END) is not None
+    delivery.ranges = there
+    if is_open:
+        delivery.ranges.add(head, OPEN_END)
+    lost = delivery.ingested - delivery.delivered - delivery.dead_letters - delivery.dropped - delivery.pending
+    delivery.dropped += lost
+    _log.error("sink %s has lost %d points: their segment is gone", delivery.sink, lost)
+
+
+def _rejoin(delivery: Delivery) -> None:
+    """A sink that was away from the configuration does not get what came meanwhile."""
+    head = delivery.head.seq
+    if delivery.ranges.first(head, OPEN_END) is None:
+        done = delivery.delivered + delivery.dead_letters + delivery.dropped + delivery.pending
+        delivery.base = delivery.head.total - done
+        delivery.ranges.add(head, OPEN_END)

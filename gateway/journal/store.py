@@ -1,0 +1,241 @@
+"""The files of the journal as one thing: a catalogue, closed segments, and the open one. Synchronous.
+
+One thread, the owner, does everything; a second one, the reader, calls `fetch_closed` only.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.journal.catalog import Catalog, DeadLetter, Head, Standing
+from gateway.journal.chunk import Chunk, Origin, Stream, pack, pack_events, runs
+from gateway.journal.ranges import Ranges
+from gateway.journal.seal import SealBroken
+from gateway.journal.segment import Mark, Record, Segment
+from gateway.model import AnyEvent, Scan
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"segment-(\d{8})\.db")
+_READERS = 4
+
+FAILURES = (SQLAlchemyError, OSError)
+"""What a sick disk makes the store raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit takes."""
+
+    scans: Sequence[Scan]
+    events: Sequence[AnyEvent]
+    origin: Origin
+
+
+class Store:
+    def __init__(self, directory: Path, key: bytes, segment_bytes: int) -> None:
+        """Start-up looks at the catalogue and at the segment that was open last, not at the backlog.
+
+        Raises `FAILURES` when the disk or a file is unusable.
+        """
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directory = directory
+        self._key = key
+        self._segment_bytes = segment_bytes
+        self._catalog = Catalog(directory / "catalog.db", key)
+        self._readers: OrderedDict[int, Segment] = OrderedDict()
+        self.closed = self._catalog.segments()
+        self._reconcile()
+        self.heads = {stream: Head() for stream in Stream} | self._catalog.heads()
+        self.open_from = dict(self.heads)
+        self._next = max([*self._numbers(), *self.closed, 0]) + 1
+        self._open: Segment | None = None
+        self._size = 0
+        self._doubtful: tuple[int, Sequence[Record]] | None = None
+
+    # Writing
+
+    def commit(self, batch: Batch) -> bool:
+        """On disk when this returns. True if a segment was closed by it.
+
+        After a failure (`FAILURES`) the very same batch has to be given again: it may have reached the disk.
+        """
+        if self._doubtful is not None and self._resolve():
+            return True
+        if self._open is None:
+            self._open = Segment.create(self._next, self._path(self._next), self._key)
+            self.open_from = dict(self.heads)
+            self._next += 1
+            self._size = 0
+        records = self._records(batch, self._open)
+        try:
+            self._size += self._open.append(records)
+        except FAILURES:
+            self._doubtful = (self._open.number, records)
+            self._open.abandon()
+            self._open = None
+            raise
+        self._advance(records)
+        if self._size < self._segment_bytes:
+            return False
+        self._rotate()
+        return True
+
+    def _records(self, batch: Batch, segment: Segment) -> list[Record]:
+        contents: list[tuple[Stream, int, bytes]] = []
+        if batch.events:
+            contents.append((Stream.EVENTS, len(batch.events), pack_events(batch.events)))
+        for content in runs(batch.scans):
+            points = sum(scan.points for run in content for scan in run)
+            contents.append((Stream.TELEMETRY, points, pack(content, segment.number_of, batch.origin)))
+        heads = dict(self.heads)
+        records = []
+        for stream, points, content_bytes in contents:
+            head = heads[stream]
+            records.append(Record(stream, head.seq, points, head.total + points, content_bytes))
+            heads[stream] = Head(head.seq + 1, head.total + points)
+        return records
+
+    def _advance(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.heads[record.stream] = Head(record.seq + 1, record.total)
+
+    def _resolve(self) -> bool:
+        """After a failed commit the file is trusted no more: closed, if that can be done, and read for what it has.
+        True if the batch turns out to be there."""
+        assert self._doubtful is not None
+        number, records = self._doubtful
+        marks = Segment.recover(self._path(number))
+        self._close(number, marks)
+        self._doubtful = None
+        last = records[-1]
+        arrived = last.stream in marks and marks[last.stream].stop > last.seq
+        if arrived:
+            self._advance(records)
+        return arrived
+
+    def _rotate(self) -> None:
+        assert self._open is not None
+        segment, self._open = self._open, None
+        marks = segment.marks()
+        segment.close()
+        self._close(segment.number, marks)
+
+    def _close(self, number: int, marks: dict[Stream, Mark]) -> None:
+        if marks:
+            self._catalog.add_segment(number, marks)
+            self.closed[number] = marks
+        else:
+            self._path(number).unlink(missing_ok=True)
+
+    # Reading
+
+    def fetch_open(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
+        """From the open segment; nothing when it has just been closed."""
+        return [] if self._open is None else self._open.fetch(stream, start, stop, most_points)
+
+    def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
+        """From the closed segment that has chunk `start`. A file whose key does not fit comes back as broken chunks."""
+        for number, marks in list(self.closed.items()):
+            mark = marks.get(stream)
+            if mark is not None and mark.first <= start < mark.stop:
+                return self._fetch(number, mark, (stream, start, min(stop, mark.stop)), most_points)
+        return []
+
+    def _fetch(self, number: int, mark: Mark, span: tuple[Stream, int, int], most_points: int) -> list[Chunk]:
+        stream, start, stop = span
+        try:
+            return self._reader(number).fetch(stream, start, stop, most_points)
+        except SealBroken as error:
+            whole = start == mark.first and stop == mark.stop
+            points = mark.total_stop - mark.total_first if whole else 0
+            return [Chunk(stream, seq, points if seq == start else 0, broken=str(error)) for seq in range(start, stop)]
+
+    def _reader(self, number: int) -> Segment:
+        segment = self._readers.pop(number, None) or Segment.read(number, self._path(number), self._key)
+        self._readers[number] = segment
+        while len(self._readers) > _READERS:
+            self._readers.popitem(last=False)[1].abandon()
+        return segment
+
+    # Accounting
+
+    def points(self, stream: Stream, ranges: Ranges) -> int:
+        """The points that `ranges` hold, as far as they are in closed segments. Looks into a file only where a range
+        begins or ends in the middle of it."""
+        total = 0
+        for number, mark in self._marks(stream):
+            for start, stop in ranges.within(mark.first, mark.stop):
+                total += self._total(number, mark, stream, stop) - self._total(number, mark, stream, start)
+        return total
+
+    def covered(self, stream: Stream) -> Ranges:
+        """The chunks that are there, in closed segments."""
+        return Ranges((mark.first, mark.stop) for _, mark in self._marks(stream))
+
+    def _marks(self, stream: Stream) -> Iterator[tuple[int, Mark]]:
+        return ((number, marks[stream]) for number, marks in sorted(self.closed.items()) if stream in marks)
+
+    def _total(self, number: int, mark: Mark, stream: Stream, seq: int) -> int:
+        if seq == mark.first:
+            return mark.total_first
+        if seq == mark.stop:
+            return mark.total_stop
+        segment = Segment.read(number, self._path(number), self._key)
+        try:
+            return segment.total(stream, seq)
+        finally:
+            segment.abandon()
+
+    def standings(self) -> list[Standing]:
+        return self._catalog.standings()
+
+    def settle(self, standings: Sequence[Standing], letters: Sequence[DeadLetter] = ()) -> None:
+        self._catalog.settle(standings, letters)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return self._catalog.dead_letters()
+
+    # Housekeeping
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in self._directory.iterdir())
+
+    def remove(self, number: int, standings: Iterable[Standing] = ()) -> None:
+        """The catalogue first and the file after: what a crash leaves in between is found at the next start."""
+        self._catalog.remove_segment(number, standings)
+        self.closed.pop(number, None)
+        self._path(number).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._rotate()
+        for segment in self._readers.values():
+            segment.abandon()
+        self._catalog.close()
+
+    def _numbers(self) -> list[int]:
+        matches = (_NAME.fullmatch(path.name) for path in self._directory.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"segment-{number:08}.db"
+
+    def _reconcile(self) -> None:
+        """The directory wins: it may have a segment that a crash left open, or lack one that somebody removed."""
+        numbers = self._numbers()
+        for number in sorted(set(self.closed) - set(numbers)):
+            _log.error("segment %d is in the catalogue but its file is gone", number)
+            self._catalog.remove_segment(number)
+            del self.closed[number]
+        for number in numbers:
+            if number not in self.closed:
+                self._close(number, Segment.recover(self._path(number)))
