@@ -1,0 +1,92 @@
+"""Where a scan meets everyone who cares, by plain calls: no queue and no await between a scan and its judgement."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from gateway.clock import Clock
+from gateway.image import Image
+from gateway.model import AnyEvent, Command, Scan, StatusCode
+from gateway.notice import Notices
+
+_log = logging.getLogger(__name__)
+
+Outcome: TypeAlias = AnyEvent | Command
+
+
+class Judge(Protocol):
+    """The rules, as the bus knows them. Pure: the time comes in, what is to happen comes out."""
+
+    def judge(self, scan: Scan, now: int, monotonic: int) -> Sequence[Outcome]: ...
+
+
+class Keeper(Protocol):
+    """The journal, as the bus knows it."""
+
+    def append(self, scan: Scan, durable: Callable[[], None] | None = None) -> None: ...
+
+    def record(self, event: AnyEvent) -> None: ...
+
+
+class Bus:
+    """`obey` takes the commands that rules give; `told` is called with every event."""
+
+    def __init__(self, clock: Clock, image: Image, judge: Judge, keeper: Keeper) -> None:
+        self._clock = clock
+        self._image = image
+        self._judge = judge
+        self._keeper = keeper
+        self._notices = Notices(_log)
+        self.obey: Callable[[Command], None] = lambda command: None
+        self.told: list[Callable[[AnyEvent], None]] = []
+        self.watchers: list[Callable[[Scan], None]] = []
+
+    def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
+        """Into the image, past the rules, into the journal. Raises JournalFull, after everything else was done."""
+        mark_unreal(scan)
+        self._image.update(scan)
+        self._decide(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
+        for watcher in self.watchers:
+            watcher(scan)
+        self._keeper.append(scan, durable)
+
+    def emit(self, event: AnyEvent) -> None:
+        self._keeper.record(event)
+        for listener in self.told:
+            listener(event)
+
+    def _decide(self, judge: Callable[[], Sequence[Outcome]]) -> None:
+        """The bus supervises the rules: one that fails costs no value, and is told once."""
+        try:
+            outcomes = judge()
+        except Exception:
+            self._notices.begin("rules", "the rules failed on a scan", self._clock.monotonic())
+            _log.debug("the rules failed", exc_info=True)
+            return
+        for outcome in outcomes:
+            if isinstance(outcome, Command):
+                self.obey(outcome)
+            else:
+                self.emit(outcome)
+
+    def act(self, outcomes: Sequence[Outcome]) -> None:
+        """What the rules decided apart from a scan, as when a delay ran out."""
+        self._decide(lambda: outcomes)
+
+
+def mark_unreal(scan: Scan) -> None:
+    """NaN and infinities compare false with every limit: they get a bad status before anybody judges them."""
+    for span, plane in zip(scan.group.spans, scan.values, strict=True):
+        if not span.type.is_float:
+            continue
+        real = np.isfinite(plane.astype(np.float64, copy=False))
+        if real.all():
+            continue
+        status = np.zeros(len(scan.group.columns), np.uint32) if scan.status is None else scan.status.copy()
+        part = status[span.start : span.stop]
+        part[~real & (part >> 30 < 2)] = StatusCode.BAD_OUT_OF_RANGE
+        scan.status = status

@@ -1,0 +1,197 @@
+"""Delivers the journal to one sink. Retry, back-off, order, halving and dead letters happen here, so that a sink has
+none of it.
+
+Events go first, then what is live, then the backlog, oldest first. After an outage the live edge is set anew at the
+head of the journal, so that what happens now is seen now while the gap drains behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from gateway import bisection
+from gateway.backoff import Backoff
+from gateway.clock import SECOND, Clock
+from gateway.contracts import Sink
+from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, ServerFailed, SinkHeld
+from gateway.halving import Suspects, halves, letter
+from gateway.journal.catalog import DeadLetter
+from gateway.journal.chunk import Chunk, Stream
+from gateway.journal.journal import Journal
+from gateway.journal.ranges import Range
+from gateway.model import AnyEvent, Rows
+from gateway.notice import Notices
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+_POINTS = 50_000
+_ALIKE = 5
+_HELD = 30 * SECOND
+_WRITE_SECONDS = 60.0
+_IDLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows of one chunk."""
+
+    seq: int
+    rows: Rows
+
+
+def _cut(part: _Part) -> list[_Part]:
+    return [_Part(part.seq, rows) for rows in halves(part.rows)]
+
+
+class Forwarder:
+    def __init__(self, name: str, sink: Sink, journal: Journal, clock: Clock) -> None:
+        self.name = name
+        self.notices = Notices(_log)
+        self.online = False
+        self.reason = "not tried yet"
+        self.retries = 0
+        self.newest_sent = 0
+        self._sink = sink
+        self._journal = journal
+        self._clock = clock
+        self._grown = journal.watch()
+        self._backoff = Backoff()
+        self._live_from = journal.deliveries[name, Stream.TELEMETRY].head.seq
+        self._failed_alike = 0
+        self._failure = ""
+        self._suspects = Suspects()
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            self._grown.clear()
+            work = self._next()
+            if work is None:
+                await self._wait()
+                continue
+            try:
+                await self._forward(*work)
+                self._up()
+            except Exception as error:
+                pause = self._down(error)
+                await asyncio.sleep(pause / SECOND)
+                self._live_from = max(self._live_from, self._head() - 1)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._grown.wait()
+        except TimeoutError:
+            self.notices.expire(self._clock.monotonic())
+
+    def _head(self) -> int:
+        return self._journal.deliveries[self.name, Stream.TELEMETRY].head.seq
+
+    def _next(self) -> tuple[Stream, Range] | None:
+        events = self._journal.deliveries[self.name, Stream.EVENTS].next()
+        if events is not None:
+            return Stream.EVENTS, events
+        telemetry = self._journal.deliveries[self.name, Stream.TELEMETRY]
+        work = telemetry.next(self._live_from) or telemetry.next(0, self._live_from)
+        return None if work is None else (Stream.TELEMETRY, work)
+
+    async def _forward(self, stream: Stream, work: Range) -> None:
+        chunks = await self._journal.read(stream, *work, _POINTS)
+        if not chunks:
+            await asyncio.sleep(_IDLE_SECONDS / 10)  # a segment was closed or dropped under us: look again
+            return
+        deliver = self._report if stream is Stream.EVENTS else self._write
+        letters = await deliver(chunks)
+        for chunk in chunks:
+            self._journal.settle(self.name, chunk, letters.get(chunk.seq, ()))
+
+    async def _report(self, chunks: Sequence[Chunk]) -> dict[int, list[DeadLetter]]:
+        parts = [(chunk.seq, event) for chunk in chunks for event in chunk.events]
+        refused = await self._deliver(parts, self._report_once, lambda part: ())
+        return self._bury([(seq, msgspec.json.encode(event), 1, reason) for (seq, event), reason in refused])
+
+    async def _write(self, chunks: Sequence[Chunk]) -> dict[int, list[DeadLetter]]:
+        """Columns that were refused before travel apart, so that they do not stop the others again."""
+        sound: list[_Part] = []
+        suspect: list[_Part] = []
+        for chunk in chunks:
+            for rows in chunk.rows:
+                good, bad = self._suspects.sort(rows)
+                sound.extend(_Part(chunk.seq, part) for part in good)
+                suspect.extend(_Part(chunk.seq, part) for part in bad)
+        refused = await self._deliver(sound, self._write_once, _cut) if sound else []
+        if suspect:
+            refused += await self._deliver(suspect, self._write_once, _cut)
+        self._suspects.learn([part.rows for part in suspect], [part.rows for part, _ in refused])
+        return self._bury([(part.seq, letter(part.rows), part.rows.points, reason) for part, reason in refused])
+
+    async def _deliver(
+        self,
+        parts: Sequence[_T],
+        write: Callable[[Sequence[_T]], Awaitable[None]],
+        split: Callable[[_T], Sequence[_T]],
+    ) -> list[tuple[_T, str]]:
+        """Everything at once; only a refusal, or a failure that keeps coming back alike, makes it worth the halving."""
+        if not parts:
+            return []
+        try:
+            await write(parts)
+        except ServerFailed as error:
+            if not self._is_suspect(error):
+                raise
+        except (ChunkRejected, ChunkTooLarge):
+            pass
+        else:
+            self._failed_alike = 0
+            return []
+        return await bisection.deliver(parts, write, split, self.online)
+
+    async def _write_once(self, parts: Sequence[_Part]) -> None:
+        async with asyncio.timeout(_WRITE_SECONDS):
+            await self._sink.write([part.rows for part in parts])
+
+    async def _report_once(self, parts: Sequence[tuple[int, AnyEvent]]) -> None:
+        async with asyncio.timeout(_WRITE_SECONDS):
+            await self._sink.report([event for _, event in parts])
+
+    def _is_suspect(self, error: ServerFailed) -> bool:
+        """A permanent refusal may come disguised as a server's failure: after several alike, look for a culprit."""
+        self._failed_alike = self._failed_alike + 1 if str(error) == self._failure else 1
+        self._failure = str(error)
+        return self._failed_alike >= _ALIKE
+
+    def _bury(self, refused: Iterable[tuple[int, bytes, int, str]]) -> dict[int, list[DeadLetter]]:
+        letters: dict[int, list[DeadLetter]] = {}
+        for seq, content, points, reason in refused:
+            letters.setdefault(seq, []).append(DeadLetter(self.name, self._clock.now(), points, reason, content))
+            self.notices.begin(f"sink {self.name}", f"refused for good: {reason}", self._clock.monotonic())
+        return letters
+
+    def _up(self) -> None:
+        self._backoff.reset()
+        if not self.online:
+            _log.info("sink %s: delivering", self.name)
+            self.notices.end(f"sink {self.name} delivery")
+        self.online, self.reason = True, ""
+
+    def _down(self, error: Exception) -> int:
+        """Says so once, and returns how long to wait, in nanoseconds."""
+        self.retries += 1
+        self.online = False
+        self.reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        self.notices.begin(f"sink {self.name} delivery", self.reason, self._clock.monotonic())
+        wait = self._backoff.fail()
+        if isinstance(error, SinkHeld):
+            return max(wait, _HELD)
+        if isinstance(error, ConnectionLost) and error.retry_after_s is not None:
+            return max(wait, round(error.retry_after_s * SECOND))
+        if not isinstance(error, (ConnectionLost, ServerFailed, TimeoutError)):
+            _log.exception("sink %s", self.name)
+        return wait

@@ -1,0 +1,96 @@
+"""Rules out of a configuration, each judged by its condition's settings and against the tags that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway import plugins
+from gateway.diagnosis import fields, validate
+from gateway.document import Node
+from gateway.errors import ConfigError
+from gateway.plant import Plant
+from gateway.problems import Keys, Report, listed, shown, suggestion
+from rules import condition
+from rules.settings import Rule, RuleSettings
+
+
+def build(root: Node, plant: Plant, report: Report) -> tuple[Rule, ...]:
+    """The rules in a configuration; every tag that they name is looked up in `plant`."""
+    return tuple(_Builder(plant, report).rules(root.section("rules")))
+
+
+class _Builder:
+    def __init__(self, plant: Plant, report: Report) -> None:
+        self.plant = plant
+        self.report = report
+        self.conditions = plugins.names("condition")
+        self.keys = fields(RuleSettings)
+
+    def rules(self, section: dict[str, Node]) -> Iterator[Rule]:
+        for name, node in section.items():
+            if isinstance(node.value, dict) and (rule := self.rule(name, node)):
+                yield rule
+
+    def rule(self, name: str, node: Node) -> Rule | None:
+        keys = ("rules", name)
+        known = [key for key in node.members if key in self.conditions]
+        unknown = [key for key in node.members if key not in self.conditions and key not in self.keys]
+        for key in unknown:
+            hint = suggestion(key, [*self.keys, *self.conditions], "keys")
+            self.report.add(node.members[key].anchor, f"unknown key {shown(key)}", hint, keys)
+        settings = validate(RuleSettings, node.without(*known, *unknown), keys, self.report)
+        if len(known) != 1:
+            self.count(known or unknown, node, keys)
+            return None
+        condition_settings = self.condition(known[0], node.members[known[0]], (*keys, known[0]))
+        if settings is None or condition_settings is None:
+            return None
+        rule = Rule(name, settings, known[0], condition_settings)
+        self.check(rule, node, keys)
+        return rule
+
+    def count(self, found: list[str], node: Node, keys: Keys) -> None:
+        """A rule has one condition. An unknown key may be one with a slip of the pen, and is reported as that."""
+        if len(found) > 1 and found[0] in self.conditions:
+            hint = f"found {listed(found)}; make a rule of each"
+            self.report.add(node.members[found[1]].anchor, "a rule has one condition", hint, keys)
+        elif not found:
+            self.report.add(node.anchor, "missing condition", f"give one of: {listed(self.conditions)}", keys)
+
+    def condition(self, name: str, node: Node, keys: Keys) -> condition.Settings | None:
+        try:
+            model: type[condition.Settings] = plugins.load("condition", name).Settings
+        except ConfigError as error:
+            self.report.add(node.anchor, str(error), "", keys)
+            return None
+        return validate(model, node, keys, self.report)
+
+    def check(self, rule: Rule, node: Node, keys: Keys) -> None:
+        """The rule against the tags. Where a tag's own entry is wrong, the rule may be right, and nothing is said."""
+        inner = (*keys, rule.condition)
+        if self.known(rule.condition_settings.tags(), node.members[rule.condition], inner):
+            problem = rule.condition_settings.problem(self.plant.tags)
+            if problem:
+                self.report.add(node.members[rule.condition].anchor, problem, "", inner)
+        write = rule.settings.write
+        if write and self.known((write.tag,), node.members["write"], (*keys, "write")):
+            problem = write.problem(self.plant.tags)
+            culprit = node.find(("write", "value" if self.plant.tags[write.tag].writable else "tag"))
+            if problem and culprit:
+                self.report.add(culprit.place, problem, "", (*keys, "write"))
+
+    def known(self, tags: tuple[str, ...], node: Node, keys: Keys) -> bool:
+        """Whether all of the tags can be looked up; those that nobody has named are reported."""
+        for tag in tags:
+            if tag not in self.plant.places:
+                place = next((each.place for each in _leaves(node) if each.value == tag), node.anchor)
+                self.report.add(place, f"unknown tag {shown(tag)}", suggestion(tag, self.plant.places, "tags"), keys)
+        return all(tag in self.plant.tags for tag in tags)
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    if isinstance(node.value, dict | list):
+        for child in node.value.values() if isinstance(node.value, dict) else node.value:
+            yield from _leaves(child)
+    else:
+        yield node

@@ -1,0 +1,93 @@
+"""From a file to everything that a cell needs to start, or to everything that is wrong with the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import BaseModel
+
+from gateway import include, plant, rulebook
+from gateway.diagnosis import choose, validate
+from gateway.document import Node
+from gateway.fields import Secret, Settings
+from gateway.model import Link
+from gateway.problems import InvalidConfiguration, Keys, Report
+from gateway.site import HttpSettings, JournalSettings, SiteSettings
+from rules.settings import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class SinkEntry:
+    """One sink: the name that people gave it, its plugin, and an instance of the plugin's `Settings`."""
+
+    name: str
+    module: ModuleType
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a cell is made of. `data` is its directory; `files` are all that were read, the first one first."""
+
+    site: str
+    cell: str
+    data: Path
+    links: tuple[Link, ...]
+    sinks: tuple[SinkEntry, ...]
+    rules: tuple[Rule, ...]
+    http: HttpSettings
+    journal: JournalSettings
+    files: tuple[Path, ...]
+
+
+def load(path: Path) -> Configuration:
+    """Read a configuration. Raises InvalidConfiguration, which holds every problem that was found.
+
+    Files that cannot be parsed are reported alone: what they would have defined is not missed elsewhere.
+    """
+    report = Report()
+    root, files = include.gather(path, report)
+    if root is None:
+        raise InvalidConfiguration(report)
+    site = validate(SiteSettings, root, (), report)
+    built = plant.build(root, report)
+    rules = rulebook.build(root, built, report)
+    sinks = tuple(_sinks(root, report))
+    if site:
+        _check_secrets(root, site, (), report)
+    for link in built.links:
+        _check_secrets(root, link.settings, ("links", link.id), report)
+    for sink in sinks:
+        _check_secrets(root, sink.settings, ("sinks", sink.name), report)
+    if report or site is None:
+        raise InvalidConfiguration(report)
+    data = path.parent / site.data
+    return Configuration(site.site, site.cell, data, built.links, sinks, rules, site.http, site.journal, files)
+
+
+def _sinks(root: Node, report: Report) -> Iterator[SinkEntry]:
+    for name, node in root.section("sinks").items():
+        keys = ("sinks", name)
+        module = choose("sink", node, keys, report)
+        if module is None:
+            continue
+        model: type[Settings] = module.Settings
+        if settings := validate(model, node, keys, report):
+            yield SinkEntry(name, module, settings)
+
+
+def _check_secrets(root: Node, settings: object, keys: Keys, report: Report) -> None:
+    """Every secret must be there when the cell starts, not only when it is first used."""
+    for name, value in settings if isinstance(settings, BaseModel) else ():
+        inner = (*keys, name)
+        if not isinstance(value, Secret):
+            _check_secrets(root, value, inner, report)
+            continue
+        try:
+            value.reveal()
+        except LookupError as error:
+            node = root.find(inner) or root
+            report.add(node.place, str(error), "", inner)
