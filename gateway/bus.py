@@ -49,7 +49,7 @@ class Bus:
         """Into the image, past the rules, into the journal. Raises JournalFull, after everything else was done."""
         mark_unreal(scan)
         self._image.update(scan)
-        self._decide(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
+        self.act(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
         for watcher in self.watchers:
             watcher(scan)
         self._keeper.append(scan, durable)
@@ -59,8 +59,8 @@ class Bus:
         for listener in self.told:
             listener(event)
 
-    def _decide(self, judge: Callable[[], Sequence[Outcome]]) -> None:
-        """The bus supervises the rules: one that fails costs no value, and is told once."""
+    def act(self, judge: Callable[[], Sequence[Outcome]]) -> None:
+        """Does what `judge` decides. The bus supervises the rules: one that fails costs no value, and is told once."""
         try:
             outcomes = judge()
         except Exception:
@@ -72,10 +72,6 @@ class Bus:
                 self.obey(outcome)
             else:
                 self.emit(outcome)
-
-    def act(self, outcomes: Sequence[Outcome]) -> None:
-        """What the rules decided apart from a scan, as when a delay ran out."""
-        self._decide(lambda: outcomes)
 
 
 def mark_unreal(scan: Scan) -> None:

@@ -72,16 +72,17 @@ def choose(kind: str, node: Node, keys: Keys, report: Report) -> ModuleType | No
     name = node.child(kind)
     if name is None:
         if isinstance(node.value, dict):  # another shape is the section's mistake, and reported there
-            report.add(
-                node.anchor, f"missing key {shown(kind)}", f"known {kind}s: {listed(plugins.usable(kind))}", keys
-            )
+            hint = f"known {kind}s: {listed(plugins.usable(kind))}"
+            report.add(node.anchor, f"missing key {shown(kind)}", hint, keys)
+        return None
+    if not isinstance(name.value, str) or name.value not in plugins.names(kind):
+        hint = suggestion(name.value, plugins.usable(kind), f"{kind}s")
+        report.add(name.place, f"unknown {kind} {shown(name.value)}", hint, keys)
         return None
     try:
-        return plugins.load(kind, str(name.value))
+        return plugins.load(kind, name.value)
     except ConfigError as error:
-        known = plugins.names(kind)
-        hint = "" if name.value in known else suggestion(str(name.value), plugins.usable(kind), f"{kind}s")
-        report.add(name.place, str(error), hint, keys)
+        report.add(name.place, str(error), "", keys)
         return None
 
 
@@ -147,7 +148,7 @@ class _Mistake:
         context = self.error.get("ctx", {})
         self.expected = _EXPECTED[kind].format(**context).replace("'", "")
         self.hint = _hint(kind, found, self.expected)
-        return f"expected {self.expected}, found {_found(found)}"
+        return f"expected {self.expected}, found {shown(found)}"
 
 
 def _walk(node: Node, loc: Keys) -> tuple[Node, Keys]:
@@ -168,16 +169,8 @@ def _distinct(mistakes: list[_Mistake]) -> Iterator[_Mistake]:
         first = united.setdefault(mistake.keys, mistake) if mistake.expected else mistake
         if first is not mistake and mistake.expected not in first.expected:
             first.expected += f" or {mistake.expected}"
-            first.message = f"expected {first.expected}, found {_found(first.node.value)}"
+            first.message = f"expected {first.expected}, found {shown(first.node.value)}"
     return (mistake for mistake in mistakes if not mistake.expected or united[mistake.keys] is mistake)
-
-
-def _found(value: object) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    return "a list" if isinstance(value, list) else shown(value)
 
 
 def _hint(kind: str, found: object, expected: str) -> str:

@@ -82,13 +82,13 @@ class _Builder:
         name = node.child("template")
         if name is None:
             return node
-        template = self.templates.get(str(name.value))
+        template = self.templates.get(name.value) if isinstance(name.value, str) else None
         if template is None:
-            hint = suggestion(str(name.value), self.templates, "templates")
+            hint = suggestion(name.value, self.templates, "templates")
             self.report.add(name.place, f"unknown template {shown(name.value)}", hint, keys)
             template = node
         elif nested := template.child("template"):
-            self.report.add(nested.anchor, "a template does not build on another", "", ("templates", str(name.value)))
+            self.report.add(nested.anchor, "a template does not build on another", "", keys)
         members = {**template.members, **node.members}
         del members["template"]
         inherited, own = template.child("groups"), node.child("groups")
@@ -105,7 +105,7 @@ class _Builder:
             return ""
         if isinstance(link.value, str) and link.value in self.links:
             return link.value
-        hint = suggestion(str(link.value), self.links, "links")
+        hint = suggestion(link.value, self.links, "links")
         self.report.add(link.place, f"unknown link {shown(link.value)}", hint, keys)
         return ""
 

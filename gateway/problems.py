@@ -13,6 +13,8 @@ from gateway.errors import ConfigError
 Keys: TypeAlias = tuple[str | int, ...]
 
 _SHOWN = 60
+_SHOWN_PATH = 300
+_LISTED = 16
 
 
 class Place(NamedTuple):
@@ -75,11 +77,16 @@ class Report:
 
 def dotted(keys: Keys) -> str:
     """`devices.press-1.groups`, as people write a way through a configuration."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+    return text if len(text) <= _SHOWN_PATH else f"{text[:_SHOWN_PATH]}…"
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a message: quoted, on one line, and not too long."""
+    """A value as it may stand in a message: text in quotes, on one line and not too long; a container by its kind."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -87,14 +94,14 @@ def shown(value: object) -> str:
 def listed(names: Iterable[str]) -> str:
     """Names in a row, for a hint."""
     names = list(names)
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(names[:12]) + more
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
-def suggestion(name: str, known: Iterable[str], kind: str) -> str:
+def suggestion(name: object, known: Iterable[str], kind: str) -> str:
     """The hint beside a `name` that is not among the `known` ones, which are of a `kind` in the plural."""
     known = list(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    close = get_close_matches(name, known, n=1) if isinstance(name, str) else []
     if close:
         return f"did you mean {shown(close[0])}?"
     return f"known {kind}: {listed(known)}" if known else f"there are no {kind}"

@@ -84,8 +84,16 @@ class _Builder:
         for tag in tags:
             if tag not in self.plant.places:
                 place = next((each.place for each in _leaves(node) if each.value == tag), node.anchor)
-                self.report.add(place, f"unknown tag {shown(tag)}", suggestion(tag, self.plant.places, "tags"), keys)
+                self.report.add(place, f"unknown tag {shown(tag)}", self.similar(tag), keys)
         return all(tag in self.plant.tags for tag in tags)
+
+    def similar(self, tag: str) -> str:
+        """The hint for an unknown tag, out of its own device if there is that: a cell has many tags, few are alike."""
+        device = tag.partition("/")[0]
+        siblings = [each for each in self.plant.places if each.startswith(f"{device}/")]
+        if siblings:
+            return suggestion(tag, siblings, "tags of this device")
+        return suggestion(device, {each.partition("/")[0]: None for each in self.plant.places}, "devices")
 
 
 def _leaves(node: Node) -> Iterator[Node]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.clock import MILLISECOND, SECOND, Clock
+from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
 from gateway.journal.catalog import DeadLetter
 from gateway.journal.chunk import Chunk, Origin, Stream
@@ -24,22 +24,15 @@ from gateway.journal.ranges import OPEN_END, Ranges
 from gateway.journal.segment import Mark
 from gateway.journal.store import FAILURES, Batch, Store
 from gateway.model import AnyEvent, DataLost, Scan
+from gateway.site import JournalSettings
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _SETTLE_EVERY = SECOND
 _RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class JournalSettings:
-    """`commit_interval` in nanoseconds; the other two in bytes. `waiting_points` may wait in memory for the disk."""
-
-    commit_interval: int = 100 * MILLISECOND
-    segment_bytes: int = 64 << 20
-    max_bytes: int = 10 << 30
-    waiting_points: int = 4_000_000
+_MOST_WAITING = 4_000_000
+"""Points that may wait in memory for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +82,7 @@ class Journal:
         """Keep a scan; call `durable` once it is on disk. Raises JournalFull: a scan whose source waits for `durable`
         will come again, any other is lost, and counted."""
         points = scan.points
-        if self._waiting[Stream.TELEMETRY] + points > self._settings.waiting_points:
+        if self._waiting[Stream.TELEMETRY] + points > _MOST_WAITING:
             if durable is None:
                 self._overflow += points
             raise JournalFull("the disk does not keep up: too many values wait in memory")
@@ -106,7 +99,7 @@ class Journal:
         self._urgent.set()
 
     async def run(self) -> None:
-        """Commit, until `stop`. Raises `FAILURES` if the disk fails after `stop`; before, it is tried again for ever."""
+        """Commit, until `stop`. A sick disk is tried again for ever; after `stop`, `FAILURES` are raised."""
         while not (self._closing and not self._scans and not self._events):
             await self._due()
             await self._commit()

@@ -1,0 +1,127 @@
+"""Files of JSON lines: `telemetry-2026-11-23.jsonl` and `events-2026-11-23.jsonl`, a file a day of UTC.
+
+A line of telemetry is a row (one line for each source time where the values of a row have their own). Lines are on disk
+before a write returns. After a crash some may come twice: site, cell, device, group and time tell which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import msgspec
+import numpy as np
+import orjson
+from pydantic import Field
+
+from gateway import contracts, fields
+from gateway.clock import SECOND
+from gateway.errors import ConnectionLost
+from gateway.model import AnyEvent, Quality, Rows
+from gateway.sinks._rows import marks, moments, times
+
+_BLOCK = 64 * 1024
+
+
+class Settings(fields.Settings):
+    """Where the files go."""
+
+    sink: Literal["files"]
+    directory: Path = Field(description="made when it is missing; nothing in it is ever deleted")
+
+
+class Sink(contracts.Sink):
+    """Holds nothing open between two writes, so that files may be moved away at any time."""
+
+    def __init__(self, settings: Settings, site: str, cell: str) -> None:
+        self._directory = settings.directory
+        self._place = {"site": site, "cell": cell}
+
+    async def write(self, rows: Sequence[Rows]) -> None:
+        await asyncio.to_thread(self._keep, "telemetry", lambda: row_lines(rows, self._place))
+
+    async def report(self, events: Sequence[AnyEvent]) -> None:
+        await asyncio.to_thread(self._keep, "events", lambda: event_lines(events, self._place))
+
+    def _keep(self, kind: str, lines: Callable[[], Iterator[tuple[int, bytes]]]) -> None:
+        days: dict[str, list[bytes]] = defaultdict(list)
+        for time, line in lines():
+            days[_day(time)].append(line)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            for day, parts in days.items():
+                append(self._directory / f"{kind}-{day}.jsonl", b"".join(parts))
+        except OSError as error:
+            raise ConnectionLost(f"{self._directory} cannot be written: {error}") from error
+
+
+def append(path: Path, lines: bytes) -> None:
+    """Return when the lines are on disk. Raises OSError; what it leaves half written, the next call cuts off."""
+    is_new = not path.exists()
+    with path.open("a+b") as file:
+        mend(file)
+        file.write(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        sync_directory(path.parent)
+
+
+def mend(file: BinaryIO) -> None:
+    """Cut off a last line that has no end: its write was never acknowledged, so it comes again."""
+    size = end = file.seek(0, os.SEEK_END)
+    newline = -1
+    while end and newline < 0:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        end = start if newline < 0 else start + newline + 1
+    if end < size:
+        file.truncate(end)
+
+
+def sync_directory(directory: Path) -> None:
+    """A new file's name is on disk only when its directory is."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def row_lines(batches: Iterable[Rows], place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
+    """Each line with its gateway time. A value that is bad or no finite number is null, with its code in `quality`;
+    one that is not there is left out."""
+    for rows in batches:
+        yield from _lines(rows, dict(place) | {"device": rows.schema.device, "group": rows.schema.group})
+
+
+def _lines(rows: Rows, place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
+    names = [column.name for column in rows.schema.columns]
+    codes = marks(rows)
+    for row, source_time in enumerate(times(rows.source_time)):
+        gateway_time = int(rows.gateway_time[row])
+        values = [value for plane in rows.values for value in plane[row]]
+        status = codes[row].tolist()
+        there = range(len(names)) if rows.present is None else np.flatnonzero(rows.present[row]).tolist()
+        for time, columns in moments(source_time, there):
+            line = {"time": time, "gateway_time": gateway_time, **place}
+            line["values"] = {names[i]: None if status[i] >> 30 >= Quality.BAD else values[i] for i in columns}
+            line["quality"] = {names[i]: status[i] for i in columns if status[i]}
+            yield gateway_time, orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+
+
+def event_lines(events: Iterable[AnyEvent], place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
+    """Each line with the event's time; `type` names the kind of event."""
+    for event in events:
+        line = dict(place) | msgspec.to_builtins(event)
+        yield event.time, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _day(time: int) -> str:
+    return datetime.fromtimestamp(time // SECOND, UTC).date().isoformat()

@@ -1,0 +1,176 @@
+"""InfluxDB, and servers that take its line protocol: version 2 by influxdb-client, version 1 by plain HTTP.
+
+influxdb-client speaks only `/api/v2/write`, which InfluxDB before 1.8 does not have. It also reads answers of any
+length, so its connection pool is replaced by ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, TypeAlias
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from gateway import contracts, fields
+from gateway.errors import ConnectionLost, SinkHeld
+from gateway.fields import Duration, Secret, parse_duration
+from gateway.model import AnyEvent, Rows
+from gateway.sinks._line import Dialect, Renderer, Unsigned
+from gateway.sinks._point import render_events
+from gateway.sinks._transport import Pool
+
+Post: TypeAlias = Callable[[bytes], None]
+
+
+class Settings(fields.Settings):
+    """Where to write to, and as whom."""
+
+    sink: Literal["influxdb"]
+    url: str = Field(description="where the server listens, such as http://127.0.0.1:8086")
+    version: Literal["v1", "v2"] = Field("v2", description="v2 writes to /api/v2/write, v1 to /write?db=")
+    server: Literal["influxdb", "victoriametrics"] = Field(
+        "influxdb", description="victoriametrics keeps milliseconds and no strings: string values are not sent to it"
+    )
+    org: str | None = Field(None, description="v2: the organisation")
+    bucket: str | None = Field(None, description="v2: the bucket")
+    token: Secret | None = Field(None, description="v2: an API token that may write to the bucket")
+    database: str | None = Field(None, description="v1: the database")
+    retention_policy: str | None = Field(None, description="v1: the retention policy, the default one unless set")
+    username: str | None = Field(None, description="v1: the user")
+    password: Secret | None = Field(None, description="v1: the user's password")
+    timeout: Duration = Field(parse_duration("10s"), gt=0, description="how long one request may take in all")
+    gzip: bool = Field(False, description="compress requests: worth it over a slow link, a waste of CPU on a LAN")
+    ca_file: Path | None = Field(None, description="certificates to trust instead of the system's, PEM")
+    unsigned: Unsigned | None = Field(
+        None,
+        description="how uint64 is written: unsigned (the default for v2), integer (for v1, which has no unsigned), "
+        "float or string; what that cannot hold goes as text into the field <tag>.text",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("write the URL of the server, such as http://127.0.0.1:8086")
+        if "@" in parts.netloc:
+            raise ValueError("a secret does not stand in the configuration: give username and password, or token")
+        if parts.query or parts.fragment:
+            raise ValueError("the URL ends before ? and #: database, org and bucket are settings of their own")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Settings:
+        needed = {"v1": ("database",), "v2": ("org", "bucket")}[self.version]
+        foreign = {"v1": ("org", "bucket", "token"), "v2": ("database", "retention_policy", "username", "password")}
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise ValueError(f"version {self.version} needs {' and '.join(missing)}")
+        if surplus := [name for name in foreign[self.version] if getattr(self, name) is not None]:
+            raise ValueError(f"version {self.version} has no {' and no '.join(surplus)}")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("give username and password together")
+        return self
+
+    @property
+    def dialect(self) -> Dialect:
+        default: Unsigned = "unsigned" if self.version == "v2" else "integer"
+        return Dialect(self.unsigned or default, strings=self.server == "influxdb")
+
+
+class Sink(contracts.Sink):
+    """Renders and sends on one thread of its own, which alone touches the connection."""
+
+    def __init__(self, settings: Settings, site: str, cell: str) -> None:
+        self._settings = settings
+        self._site = site
+        self._cell = cell
+        self._renderer = Renderer(site, cell, settings.dialect)
+        self._timeout_s = settings.timeout / 1e9
+        self._pool = Pool(self._timeout_s, settings.ca_file)
+        self._post: Post | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="influxdb")
+
+    async def write(self, rows: Sequence[Rows]) -> None:
+        await self._run(lambda: self._send(self._renderer.render(rows)))
+
+    async def report(self, events: Sequence[AnyEvent]) -> None:
+        await self._run(lambda: self._send(render_events(events, self._site, self._cell, self._settings.dialect)))
+
+    async def close(self) -> None:
+        with suppress(ConnectionLost):
+            await self._run(self._pool.clear)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], None]) -> None:
+        """On the sink's thread. Where it hangs, in a name look-up say, the next call waits, no longer."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except TimeoutError:
+            raise ConnectionLost(f"{self._settings.url} gave no answer within {self._timeout_s:g} s") from None
+
+    def _send(self, body: bytes) -> None:
+        if not body:
+            return
+        try:
+            if self._post is None:
+                self._post = _POSTS[self._settings.version](self._settings, self._pool)
+            self._post(body)
+        except SinkHeld:
+            self._post = None  # somebody may renew the secret: read it again next time
+            raise
+
+
+def _post_v1(settings: Settings, pool: Pool) -> Post:
+    query = {"db": settings.database, "rp": settings.retention_policy, "precision": "ns"}
+    url = f"{settings.url}/write?{urlencode({key: value for key, value in query.items() if value})}"
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    if settings.password is not None:
+        user = f"{settings.username}:{_reveal(settings.password)}"
+        headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
+    if settings.gzip:
+        headers["Content-Encoding"] = "gzip"
+
+    def post(body: bytes) -> None:
+        pool.request("POST", url, body=gzip.compress(body, 1) if settings.gzip else body, headers=headers)
+
+    return post
+
+
+def _post_v2(settings: Settings, pool: Pool) -> Post:
+    # Costs 0.3 s and 30 MiB, so only who writes to v2 pays for it.
+    from influxdb_client.client.influxdb_client import InfluxDBClient
+    from influxdb_client.client.write_api import SYNCHRONOUS
+
+    token = "" if settings.token is None else _reveal(settings.token)
+    bucket, org = str(settings.bucket), str(settings.org)
+    client = InfluxDBClient(settings.url, token, org=org, enable_gzip=settings.gzip)
+    client.api_client.rest_client.pool_manager = pool  # type: ignore[assignment]
+    api = client.write_api(write_options=SYNCHRONOUS)
+
+    def post(body: bytes) -> None:
+        api.write(bucket, org, body)  # in nanoseconds, its default
+
+    return post
+
+
+def _reveal(secret: Secret) -> str:
+    """Raises `SinkHeld`, in whose words the secret never stands."""
+    try:
+        text = secret.reveal()
+    except LookupError as error:
+        raise SinkHeld(str(error)) from None
+    # What no header can carry would be quoted in the error of whoever tries.
+    if not text.isprintable() or not text.isascii():
+        raise SinkHeld("the secret holds characters that an HTTP header cannot carry")
+    return text
+
+
+_POSTS: dict[str, Callable[[Settings, Pool], Post]] = {"v1": _post_v1, "v2": _post_v2}
