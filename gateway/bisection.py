@@ -18,38 +18,54 @@ _MISSES = 100
 """So many refusals and nothing accepted: it is not the content."""
 
 
-async def deliver(
+async def narrow(
     parts: Sequence[T],
+    reason: Exception,
     write: Callable[[Sequence[T]], Awaitable[None]],
     split: Callable[[T], Sequence[T]],
-    trusted: bool,
-) -> list[tuple[T, str]]:
-    """Writes all parts; returns those that the server refuses on their own, with its reasons.
+) -> tuple[list[tuple[T, str]], bool]:
+    """`parts` together were refused for `reason`. Writes them in ever smaller pieces; returns those that the server
+    refuses on their own, with its reasons, and whether it accepted anything at all.
 
-    `split` cuts a part in two, or returns nothing if it cannot be cut. `trusted` says that this server has accepted
-    something just before. Raises SinkHeld when it accepts nothing at all, and whatever else `write` raises.
+    `split` cuts a part in two, or returns nothing if it cannot be cut. Raises SinkHeld when a hundred refusals come
+    before anything is accepted, and whatever else `write` raises.
     """
-    queue = deque([parts])
+    queue: deque[tuple[Sequence[T], Exception]] = deque([(parts, reason)])
     refused: list[tuple[T, str]] = []
-    accepted = False
-    misses = 0
+    misses, accepted = 0, False
     while queue:
-        some = queue.popleft()
-        try:
-            await write(some)
-            accepted = True
-        except (ChunkRejected, ChunkTooLarge, ServerFailed) as error:
+        bad, reason = queue.popleft()
+        pieces = _halves(bad, split)
+        if not pieces:
+            refused.append((bad[0], str(reason)))
+        fault: Exception | None = reason
+        for piece in pieces:
+            if fault is None and _must_be_in(piece, reason, split):
+                queue.append((piece, reason))
+                continue
+            fault = await _fault(write, piece)
+            if fault is None:
+                accepted = True
+                continue
+            queue.append((piece, fault))
             misses += 1
             if misses > _MISSES and not accepted:
-                raise SinkHeld(f"everything is refused: {error}") from error
-            smaller = _halves(some, split)
-            if smaller:
-                queue.extend(smaller)
-            else:
-                refused.append((some[0], str(error)))
-    if refused and not (trusted or accepted):
-        raise SinkHeld(f"nothing is accepted: {refused[0][1]}")
-    return refused
+                raise SinkHeld(f"everything is refused: {fault}") from fault
+    return refused, accepted
+
+
+async def _fault(write: Callable[[Sequence[T]], Awaitable[None]], piece: Sequence[T]) -> Exception | None:
+    try:
+        await write(piece)
+    except (ChunkRejected, ChunkTooLarge, ServerFailed) as error:
+        return error
+    return None
+
+
+def _must_be_in(piece: Sequence[T], reason: Exception, split: Callable[[T], Sequence[T]]) -> bool:
+    """The other half was accepted, so the culprit is in this one, and a request is saved. But nothing is convicted
+    without having been refused alone."""
+    return isinstance(reason, ChunkRejected) and (len(piece) > 1 or bool(split(piece[0])))
 
 
 def _halves(parts: Sequence[T], split: Callable[[T], Sequence[T]]) -> list[Sequence[T]]:

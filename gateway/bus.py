@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.clock import Clock
 from gateway.image import Image
@@ -75,11 +76,11 @@ class Bus:
 
 
 def mark_unreal(scan: Scan) -> None:
-    """NaN and infinities compare false with every limit: they get a bad status before anybody judges them."""
+    """NaN compares false with every limit and an infinity means nothing: both are bad before anybody judges them."""
     for span, plane in zip(scan.group.spans, scan.values, strict=True):
         if not span.type.is_float:
             continue
-        real = np.isfinite(plane.astype(np.float64, copy=False))
+        real = np.isfinite(cast("npt.NDArray[np.floating[Any]]", plane))
         if real.all():
             continue
         status = np.zeros(len(scan.group.columns), np.uint32) if scan.status is None else scan.status.copy()

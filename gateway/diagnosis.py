@@ -1,6 +1,7 @@
 """Validates a node with a settings model and says in plain words what is wrong with it, and where.
 
-Values are judged strictly: the number 1 is not true, and "1" is no number.
+Values are judged strictly: the number 1 is not true, and "1" is no number. A relative path is relative to the file in
+which it stands.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar, get_args
 
@@ -17,7 +19,7 @@ from pydantic_core import ErrorDetails
 from gateway import plugins
 from gateway.document import Node
 from gateway.errors import ConfigError
-from gateway.problems import Keys, Place, Report, listed, shown, suggestion
+from gateway.problems import Keys, Place, Report, closest, listed, shown, suggestion
 from gateway.scalar import resolve
 from gateway.site import NAME, NAME_HINT
 
@@ -44,8 +46,8 @@ _EXPECTED = {
     "multiple_of": "a multiple of {multiple_of}",
     "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters",
-    "too_short": "at least {min_length} items",
-    "too_long": "at most {max_length} items",
+    "too_short": "{min_length} or more entries",
+    "too_long": "{max_length} or fewer entries",
     "string_pattern_mismatch": "text of the form {pattern}",
     "enum": "{expected}",
     "literal_error": "{expected}",
@@ -59,12 +61,24 @@ def validate(model: type[Model], node: Node, keys: Keys, report: Report) -> Mode
     """The settings in `node`, which stands at `keys`; None where they are wrong, and the report then says why."""
     try:
         # JSON, because strict mode then still takes text for an enumeration and a list for a tuple.
-        return model.model_validate_json(json.dumps(node.plain()), strict=True)
+        return _rebase(model.model_validate_json(json.dumps(node.plain()), strict=True), node)
     except ValidationError as error:
         mistakes = [_Mistake(model, node, keys, details) for details in error.errors(include_url=False)]
-    for mistake in _distinct(mistakes):
+    for mistake in list(_distinct(mistakes)):
         report.add(mistake.place, mistake.message, mistake.hint, mistake.keys)
     return None
+
+
+def _rebase(settings: Model, node: Node) -> Model:
+    """The settings with their paths seen from where this process stands."""
+    changes: dict[str, object] = {}
+    for name, value in settings:
+        inner = node.child(name) or node
+        if isinstance(value, BaseModel):
+            changes[name] = _rebase(value, inner)
+        elif isinstance(value, Path):
+            changes[name] = Path(inner.place.file).parent / value
+    return settings.model_copy(update=changes) if changes else settings
 
 
 def choose(kind: str, node: Node, keys: Keys, report: Report) -> ModuleType | None:
@@ -96,6 +110,7 @@ class _Mistake:
         self.keys = (*keys, *inner)
         self.expected = ""
         self.hint = ""
+        self.concerns: str | None = None
         self.message = self.describe()
 
     @property
@@ -127,10 +142,13 @@ class _Mistake:
 
     def describe_unknown(self, key: str) -> str:
         self.keys = self.keys[:-1]
-        self.hint = suggestion(key, fields(self.model, self.error["loc"][:-1]), "keys")
+        known = fields(self.model, self.error["loc"][:-1])
+        self.concerns = closest(key, known)
+        self.hint = suggestion(key, known, "keys")
         return f"unknown key {shown(key)}"
 
     def describe_missing(self, key: str) -> str:
+        self.concerns = key
         self.hint = descriptions(self.model, self.error["loc"][:-1]).get(key, "")
         return f"missing key {shown(key)}"
 
@@ -145,10 +163,10 @@ class _Mistake:
         kind, found = self.error["type"], self.node.value
         if kind not in _EXPECTED:
             return self.error["msg"].replace("Input should be", "expected")
-        context = self.error.get("ctx", {})
+        context = {name: _whole(value) for name, value in self.error.get("ctx", {}).items()}
         self.expected = _EXPECTED[kind].format(**context).replace("'", "")
         self.hint = _hint(kind, found, self.expected)
-        return f"expected {self.expected}, found {shown(found)}"
+        return f"expected {self.expected}, found {context.get('actual_length', shown(found))}"
 
 
 def _walk(node: Node, loc: Keys) -> tuple[Node, Keys]:
@@ -163,14 +181,24 @@ def _walk(node: Node, loc: Keys) -> tuple[Node, Keys]:
 
 
 def _distinct(mistakes: list[_Mistake]) -> Iterator[_Mistake]:
-    """The branches of a union that one value fails are one mistake: it fits none of them."""
+    """The branches of a union that one value fails are one mistake: it fits none of them. And a key is not missing
+    that stands there misspelt."""
     united: dict[Keys, _Mistake] = {}
+    misspelt = {(each.keys, each.concerns) for each in mistakes if each.error["type"] == "extra_forbidden"}
     for mistake in mistakes:
+        if mistake.error["type"] == "missing" and (mistake.keys, mistake.concerns) in misspelt:
+            continue
         first = united.setdefault(mistake.keys, mistake) if mistake.expected else mistake
-        if first is not mistake and mistake.expected not in first.expected:
+        if first is mistake:
+            yield mistake
+        elif mistake.expected not in first.expected:
             first.expected += f" or {mistake.expected}"
             first.message = f"expected {first.expected}, found {shown(first.node.value)}"
-    return (mistake for mistake in mistakes if not mistake.expected or united[mistake.keys] is mistake)
+
+
+def _whole(value: object) -> object:
+    """0.0 as 0, for people."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _hint(kind: str, found: object, expected: str) -> str:

@@ -27,15 +27,16 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LINE_BREAK = re.compile("[\t\n]")
 
+# What libyaml says, in part, and what that mostly means. `{start}` is where the unfinished thing starts.
 _SYNTAX_HINTS = {
     "tab character": "indent with spaces: YAML knows no tabs",
-    "cannot start any token": "indent with spaces, and put text that starts with a special character in quotes",
+    "cannot start any token": "text that starts with a special character belongs in quotes",
     "mapping values are not allowed": "check the indentation; text that holds a colon and a space belongs in quotes",
-    "unexpected end of stream": "a quote or bracket is not closed",
+    "unexpected end of stream": "the quote at {start} is not closed",
     "could not find expected ':'": "a key is followed by a colon and a space",
     "did not find expected key": "check the indentation of this line and the one before",
-    "did not find expected ',' or": "a bracket is not closed, or a comma is missing",
-    "unknown escape character": r"in double quotes a backslash is written \\; single quotes take it as it is",
+    "did not find expected ',' or": "the bracket at {start} is not closed, or a comma is missing",
+    "unknown escape character": "in double quotes a backslash is written twice; single quotes take it as it is",
 }
 
 
@@ -141,9 +142,11 @@ class _Composer:
 
     def __init__(self, file: str, text: str, report: Report) -> None:
         self.file = file
+        self.lines = text.split("\n")
         self.report = report
         self.events: Iterator[yaml.Event] = iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         self.nodes = 0
+        self.anchors: set[str] = set()
         self.refusals = 0
         self.duplicates = 0
 
@@ -206,14 +209,17 @@ class _Composer:
             raise _Refused
 
     def check_properties(self, event: yaml.Event, place: Place) -> None:
-        if isinstance(event, yaml.AliasEvent):
-            self.refuse(place, f"aliases are not accepted: *{event.anchor}", "use a template for what devices share")
+        hint = "use a template for what devices share"
+        if isinstance(event, yaml.AliasEvent) and event.anchor not in self.anchors:
+            self.refuse(place, f"aliases are not accepted: *{event.anchor}", hint)
         if not isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             return
-        if event.anchor is not None:
-            self.refuse(place, f"anchors are not accepted: &{event.anchor}", "use a template for what devices share")
+        if event.anchor is not None:  # its aliases fall with it
+            self.anchors.add(event.anchor)
+            self.refuse(place, f"anchors are not accepted: &{event.anchor}", hint)
         elif event.tag is not None:
-            self.refuse(place, f"tags are not accepted: {event.tag}", "remove it; quotes make a text of anything")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self.refuse(place, f"tags are not accepted: {tag}", "remove it; quotes make a text of anything")
 
     def sequence(self, depth: int) -> list[Node]:
         items = []
@@ -261,7 +267,10 @@ class _Composer:
             return None
 
     def explain(self, error: yaml.MarkedYAMLError) -> None:
+        """A mistake of syntax. The parser cannot go on behind it."""
         place = self.place(error.problem_mark or error.context_mark)
         message = error.problem or error.context or "this is not YAML"
+        if "".join(self.lines[place.line - 1 : place.line])[place.column - 1 :].startswith("\t"):
+            message = "found a tab character"
         hint = next((hint for part, hint in _SYNTAX_HINTS.items() if part in message), "")
-        self.report.add(place, message, hint)
+        self.report.add(place, message, hint.format(start=self.place(error.context_mark)))

@@ -146,12 +146,16 @@ class Forwarder:
         except ServerFailed as error:
             if not self._is_suspect(error):
                 raise
-        except (ChunkRejected, ChunkTooLarge):
-            pass
+            refusal: Exception = error
+        except (ChunkRejected, ChunkTooLarge) as error:
+            refusal = error
         else:
             self._failed_alike = 0
             return []
-        return await bisection.deliver(parts, write, split, self.online)
+        refused, accepted = await bisection.narrow(parts, refusal, write, split)
+        if refused and not (accepted or self.online):
+            raise SinkHeld(f"nothing is accepted: {refused[0][1]}")
+        return refused
 
     async def _write_once(self, parts: Sequence[_Part]) -> None:
         async with asyncio.timeout(_WRITE_SECONDS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -22,11 +22,13 @@ _STALE_INTERVALS = 3
 @dataclass(frozen=True, slots=True)
 class Plant:
     """The links as the model knows them, and every tag by id. `places` says where each tag stands that the text names,
-    also those that could not be built because something about them is wrong, which the report then says."""
+    also those that could not be built because something about them is wrong, which the report then says. Which tags
+    the `unclear` devices have, nobody can tell."""
 
     links: tuple[Link, ...]
     tags: Mapping[str, Tag]
     places: Mapping[str, Place]
+    unclear: Set[str]
 
 
 def build(root: Node, report: Report) -> Plant:
@@ -42,12 +44,16 @@ class _Builder:
         self.templates = root.section("templates")
         self.drivers: dict[str, ModuleType] = {}
         self.places: dict[str, Place] = {}
+        self.unclear: set[str] = set()
 
     def build(self) -> Plant:
         settings = dict(self.read_links())
         devices: dict[str, list[Device]] = {name: [] for name in self.links}
         for name, node in self.devices.items():
-            body = self.expand(node, ("devices", name))
+            body = self.expand(name, node)
+            if body is None:
+                self.unclear.add(name)
+                continue
             self.note_tags(name, body)
             link = self.find_link(body, ("devices", name))
             if link in self.drivers and (device := self.read_device(name, link, body)):
@@ -55,7 +61,7 @@ class _Builder:
         links = tuple(Link(name, each.driver, tuple(devices[name]), each) for name, each in settings.items())
         for each in links:
             self.check(each)
-        return Plant(links, {tag.id: tag for link in links for tag in _tags(link)}, self.places)
+        return Plant(links, {tag.id: tag for link in links for tag in _tags(link)}, self.places, self.unclear)
 
     def read_links(self) -> Iterator[tuple[str, LinkSettings]]:
         for name, node in self.links.items():
@@ -73,22 +79,27 @@ class _Builder:
         settings = validate(model, body, ("devices", name), self.report)
         if settings is None:
             return None
+        if not settings.groups:
+            self.report.add(body.anchor, "a device has at least one group", "", ("devices", name))
+        for group, each in settings.groups.items():
+            if not each.tags:
+                self.report.add(body.anchor, "a group has at least one tag", "", ("devices", name, "groups", group))
         groups = [_group(name, each, group) for each, group in settings.groups.items()]
         return Device(name, tuple(groups), settings)
 
-    def expand(self, node: Node, keys: Keys) -> Node:
-        """A device with the body of its template. Its own keys go before the template's, and its own groups before the
-        template's groups of the same name."""
+    def expand(self, device: str, node: Node) -> Node | None:
+        """A device with the body of its template, None where there is no such template. Its own keys go before the
+        template's, and its own groups before the template's groups of the same name."""
         name = node.child("template")
         if name is None:
             return node
         template = self.templates.get(name.value) if isinstance(name.value, str) else None
         if template is None:
             hint = suggestion(name.value, self.templates, "templates")
-            self.report.add(name.place, f"unknown template {shown(name.value)}", hint, keys)
-            template = node
-        elif nested := template.child("template"):
-            self.report.add(nested.anchor, "a template does not build on another", "", keys)
+            self.report.add(name.place, f"unknown template {shown(name.value)}", hint, ("devices", device))
+            return None
+        if nested := template.child("template"):
+            self.report.add(nested.anchor, "a template does not build on another")
         members = {**template.members, **node.members}
         del members["template"]
         inherited, own = template.child("groups"), node.child("groups")
@@ -112,20 +123,16 @@ class _Builder:
     def note_tags(self, device: str, node: Node) -> None:
         """Where the device's tags stand; and their names and those of its groups, which are good, and stand once."""
         keys = ("devices", device, "groups")
-        for name, group in self.names(node.child("groups"), keys, "groups"):
-            for tag, entry in self.names(group.child("tags"), (*keys, name, "tags"), "tags"):
+        for name, group in self.names(node.child("groups"), keys):
+            for tag, entry in self.names(group.child("tags"), (*keys, name, "tags")):
                 first = self.places.setdefault(f"{device}/{tag}", entry.anchor)
                 if first is not entry.anchor:
                     hint = f"the first is at {first}; a device has one tag of a name, whatever its groups"
                     self.report.add(entry.anchor, f"the tag {shown(f'{device}/{tag}')} stands here a second time", hint)
 
-    def names(self, node: Node | None, keys: Keys, kind: str) -> Iterator[tuple[str, Node]]:
+    def names(self, node: Node | None, keys: Keys) -> Iterator[tuple[str, Node]]:
         """The members of a mapping of groups or tags, each with a name that is one."""
-        if node is None or not isinstance(node.value, dict):
-            return
-        if not node.value:
-            self.report.add(node.anchor, f"there are no {kind}", "there has to be at least one", keys)
-        for name, member in node.value.items():
+        for name, member in node.members.items() if node else ():
             if not re.match(NAME, name):
                 self.report.add(member.anchor, f"{shown(name)} is not a name", NAME_HINT, keys)
             yield name, member

@@ -98,10 +98,15 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
+def closest(name: object, known: Iterable[str]) -> str | None:
+    """What somebody who wrote `name` may have meant."""
+    close = get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
+    return close[0] if close else None
+
+
 def suggestion(name: object, known: Iterable[str], kind: str) -> str:
     """The hint beside a `name` that is not among the `known` ones, which are of a `kind` in the plural."""
     known = list(known)
-    close = get_close_matches(name, known, n=1) if isinstance(name, str) else []
-    if close:
-        return f"did you mean {shown(close[0])}?"
+    if close := closest(name, known):
+        return f"did you mean {shown(close)}?"
     return f"known {kind}: {listed(known)}" if known else f"there are no {kind}"

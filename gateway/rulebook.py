@@ -9,9 +9,9 @@ from gateway.diagnosis import fields, validate
 from gateway.document import Node
 from gateway.errors import ConfigError
 from gateway.plant import Plant
-from gateway.problems import Keys, Report, listed, shown, suggestion
+from gateway.problems import Keys, Place, Report, listed, shown, suggestion
 from rules import condition
-from rules.settings import Rule, RuleSettings
+from rules.settings import Rule, RuleSettings, WriteSettings
 
 
 def build(root: Node, plant: Plant, report: Report) -> tuple[Rule, ...]:
@@ -33,56 +33,56 @@ class _Builder:
 
     def rule(self, name: str, node: Node) -> Rule | None:
         keys = ("rules", name)
-        known = [key for key in node.members if key in self.conditions]
+        conditions = [key for key in node.members if key in self.conditions]
         unknown = [key for key in node.members if key not in self.conditions and key not in self.keys]
         for key in unknown:
             hint = suggestion(key, [*self.keys, *self.conditions], "keys")
             self.report.add(node.members[key].anchor, f"unknown key {shown(key)}", hint, keys)
-        settings = validate(RuleSettings, node.without(*known, *unknown), keys, self.report)
-        if len(known) != 1:
-            self.count(known or unknown, node, keys)
+        settings = validate(RuleSettings, node.without(*conditions, *unknown), keys, self.report)
+        if settings and settings.write:
+            self.check_write(name, settings.write, node.members["write"])
+        if len(conditions) != 1:
+            self.check_count(conditions or unknown, node, keys)
             return None
-        condition_settings = self.condition(known[0], node.members[known[0]], (*keys, known[0]))
+        condition_settings = self.condition(name, conditions[0], node.members[conditions[0]])
         if settings is None or condition_settings is None:
             return None
-        rule = Rule(name, settings, known[0], condition_settings)
-        self.check(rule, node, keys)
-        return rule
+        return Rule(name, settings, conditions[0], condition_settings)
 
-    def count(self, found: list[str], node: Node, keys: Keys) -> None:
+    def check_count(self, found: list[str], node: Node, keys: Keys) -> None:
         """A rule has one condition. An unknown key may be one with a slip of the pen, and is reported as that."""
-        if len(found) > 1 and found[0] in self.conditions:
+        if not found:
+            self.report.add(node.anchor, "missing condition", f"give one of: {listed(self.conditions)}", keys)
+        elif found[0] in self.conditions:
             hint = f"found {listed(found)}; make a rule of each"
             self.report.add(node.members[found[1]].anchor, "a rule has one condition", hint, keys)
-        elif not found:
-            self.report.add(node.anchor, "missing condition", f"give one of: {listed(self.conditions)}", keys)
 
-    def condition(self, name: str, node: Node, keys: Keys) -> condition.Settings | None:
+    def condition(self, rule: str, name: str, node: Node) -> condition.Settings | None:
+        keys = ("rules", rule, name)
         try:
             model: type[condition.Settings] = plugins.load("condition", name).Settings
         except ConfigError as error:
             self.report.add(node.anchor, str(error), "", keys)
             return None
-        return validate(model, node, keys, self.report)
+        settings = validate(model, node, keys, self.report)
+        if settings and self.known(settings.tags(), node, keys):
+            self.note(node.anchor, rule, settings.problem(self.plant.tags))
+        return settings
 
-    def check(self, rule: Rule, node: Node, keys: Keys) -> None:
-        """The rule against the tags. Where a tag's own entry is wrong, the rule may be right, and nothing is said."""
-        inner = (*keys, rule.condition)
-        if self.known(rule.condition_settings.tags(), node.members[rule.condition], inner):
-            problem = rule.condition_settings.problem(self.plant.tags)
-            if problem:
-                self.report.add(node.members[rule.condition].anchor, problem, "", inner)
-        write = rule.settings.write
-        if write and self.known((write.tag,), node.members["write"], (*keys, "write")):
-            problem = write.problem(self.plant.tags)
-            culprit = node.find(("write", "value" if self.plant.tags[write.tag].writable else "tag"))
-            if problem and culprit:
-                self.report.add(culprit.place, problem, "", (*keys, "write"))
+    def check_write(self, rule: str, write: WriteSettings, node: Node) -> None:
+        if self.known((write.tag,), node, ("rules", rule, "write")):
+            culprit = node.members["value" if self.plant.tags[write.tag].writable else "tag"]
+            self.note(culprit.place, rule, write.problem(self.plant.tags))
+
+    def note(self, place: Place, rule: str, problem: str | None) -> None:
+        if problem:
+            self.report.add(place, f"rule {rule}: {problem}")
 
     def known(self, tags: tuple[str, ...], node: Node, keys: Keys) -> bool:
-        """Whether all of the tags can be looked up; those that nobody has named are reported."""
+        """Whether all of the tags can be looked up. Those that no device has are reported; where a tag's own entry is
+        wrong, the rule may be right, and nothing is said."""
         for tag in tags:
-            if tag not in self.plant.places:
+            if tag not in self.plant.places and tag.partition("/")[0] not in self.plant.unclear:
                 place = next((each.place for each in _leaves(node) if each.value == tag), node.anchor)
                 self.report.add(place, f"unknown tag {shown(tag)}", self.similar(tag), keys)
         return all(tag in self.plant.tags for tag in tags)

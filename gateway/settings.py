@@ -64,8 +64,7 @@ def load(path: Path) -> Configuration:
         _check_secrets(root, sink.settings, ("sinks", sink.name), report)
     if report or site is None:
         raise InvalidConfiguration(report)
-    data = path.parent / site.data
-    return Configuration(site.site, site.cell, data, built.links, sinks, rules, site.http, site.journal, files)
+    return Configuration(site.site, site.cell, site.data, built.links, sinks, rules, site.http, site.journal, files)
 
 
 def _sinks(root: Node, report: Report) -> Iterator[SinkEntry]:

@@ -32,7 +32,8 @@ class JournalSettings(Settings):
     segment_bytes: int = Field(64 << 20, ge=1 << 20, description="the size at which a new segment file is begun")
     max_bytes: int = Field(10 << 30, ge=4 << 20, description="the most that the journal may take up on disk")
     key: Secret | None = Field(
-        None, description="the key that wraps the segments' keys; without it nothing is encrypted"
+        None,
+        description="seals all that is on disk: 64 hexadecimal digits; unless set, the file journal.key in data",
     )
 
 
@@ -41,7 +42,7 @@ class SiteSettings(Settings):
 
     site: Name = Field(description="the name of the plant")
     cell: Name = Field(description="the name of this cell, unique in the plant")
-    data: Path = Field(Path("data"), description="the directory of journal and control socket, relative to this file")
+    data: Path = Field(Path("data"), description="the directory of journal and control socket")
     include: list[str] = Field([], description="more files, relative to this one, whose sections are merged with these")
     templates: Section = Field({}, description="bodies of devices, to be named by a device's key template")
     links: Section = Field({}, description="the connections: buses, brokers, endpoints")

@@ -109,7 +109,7 @@ class _Reader:
         rows, width, size = shape[0], math.prod(shape[1:]), dtype.itemsize
         raw = np.frombuffer(self.take(rows * width * size), np.uint8)
         columns = np.ascontiguousarray(raw.reshape(size, -1).T).view(_UNSIGNED[size]).reshape(width, rows)
-        bits = np.ascontiguousarray(columns.T)
+        bits = columns.T.copy()
         for row in range(1, rows):
             np.add(bits[row], bits[row - 1], out=bits[row])
         return bits.view(dtype).reshape(shape)

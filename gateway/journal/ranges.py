@@ -41,6 +41,8 @@ class Ranges:
         self._ranges[first:last] = [(start, stop)]
 
     def remove(self, start: int, stop: int) -> None:
+        if start >= stop:
+            return
         first = bisect_right(self._ranges, start, key=lambda r: r[1])
         last = bisect_left(self._ranges, stop, key=lambda r: r[0])
         rest: list[Range] = []
@@ -53,7 +55,7 @@ class Ranges:
         """The parts of the ranges that lie in `[start, stop)`, in order."""
         first = bisect_right(self._ranges, start, key=lambda r: r[1])
         for a, b in self._ranges[first:]:
-            if a >= stop:
+            if a >= stop or start >= stop:
                 return
             yield max(a, start), min(b, stop)
 

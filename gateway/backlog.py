@@ -1,0 +1,69 @@
+"""What only the disk can tell about a journal: how large it is, and how old the oldest is that a sink still has to get.
+
+The age is read from the oldest pending chunk itself, so that it is right after a restart too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.journal.store import FAILURES
+
+if TYPE_CHECKING:
+    from gateway.cell import Cell
+    from gateway.journal.chunk import Chunk, Stream
+    from gateway.journal.journal import Journal
+
+_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Bytes on disk; and for each sink when the oldest pending came in (nanoseconds UTC), where that is known."""
+
+    bytes: int
+    oldest: Mapping[str, int]
+
+
+async def look(cell: Cell) -> Backlog:
+    """Never longer than two seconds, whatever the disk does."""
+    oldest: dict[str, int] = {}
+    size = 0
+    try:
+        async with asyncio.timeout(_SECONDS):
+            size = await asyncio.to_thread(_size, cell.configuration.data / "journal")
+            for sink, stream in cell.journal.deliveries:
+                if sink in cell.forwarders:
+                    await _note(cell.journal, sink, stream, oldest)
+    except (TimeoutError, *FAILURES):
+        pass  # a sick disk is told of by the journal; here it only means not to know
+    return Backlog(size, oldest)
+
+
+async def _note(journal: Journal, sink: str, stream: Stream, oldest: dict[str, int]) -> None:
+    pending = journal.deliveries[sink, stream].next()
+    if pending is None:
+        return
+    for chunk in await journal.read(stream, pending[0], pending[0] + 1, 1):
+        if times := _times(chunk):
+            oldest[sink] = min(times, default=oldest.get(sink, times[0]))
+
+
+def _times(chunk: Chunk) -> list[int]:
+    """Empty where the chunk could not be read."""
+    return [int(rows.gateway_time[0]) for rows in chunk.rows] + [event.time for event in chunk.events]
+
+
+def _size(directory: Path) -> int:
+    """Files may go while this looks."""
+    total = 0
+    for path in directory.iterdir():
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total

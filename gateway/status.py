@@ -1,0 +1,201 @@
+"""How a running cell is: one picture of its links, devices, sinks and alarms, taken at one moment.
+
+Pure, and light to import: the command line reads these pictures too, and it shall start fast.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.clock import SECOND
+
+if TYPE_CHECKING:
+    from gateway.backlog import Backlog
+    from gateway.cell import Cell
+    from gateway.forwarder import Forwarder
+    from gateway.link import Health, LinkSupervisor
+    from rules.alarm import AlarmStatus
+
+_WINDOW = 10 * SECOND
+
+
+class LinkPicture(msgspec.Struct, frozen=True):
+    """`refused` counts what could not become a scan, and the times that the link went down."""
+
+    id: str
+    driver: str
+    online: bool
+    reason: str
+    sessions: int
+    refused: int
+
+
+class DevicePicture(msgspec.Struct, frozen=True):
+    """`since` (nanoseconds UTC) is when it came into its state, `fresh_s` how old its freshest value is, and `rate` its
+    points per second; both are None where nobody knows yet."""
+
+    id: str
+    link: str
+    state: str
+    reason: str
+    since: int
+    scans: int
+    points: int
+    late: int
+    fresh_s: float | None
+    rate: float | None
+
+
+class SinkPicture(msgspec.Struct, frozen=True):
+    """Counts are points, and ingested = delivered + pending + dead_letters + dropped. `oldest_s` is the age of the
+    oldest that is pending on disk; None where nothing is, or where the journal did not say in time."""
+
+    id: str
+    online: bool
+    reason: str
+    ingested: int
+    delivered: int
+    pending: int
+    dead_letters: int
+    dropped: int
+    retries: int
+    oldest_s: float | None
+
+
+class AlarmPicture(msgspec.Struct, frozen=True):
+    """`since` is nanoseconds UTC. An alarm is `active` while its condition holds, acknowledged or not."""
+
+    alarm: str
+    tag: str
+    state: str
+    active: bool
+    priority: str
+    message: str
+    value: bool | int | float | str | None
+    since: int | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything. `alarms` are
+    those that are not normal."""
+
+    site: str
+    cell: str
+    time: int
+    started: int
+    lag_s: float
+    failure: str
+    journal_bytes: int
+    links: tuple[LinkPicture, ...]
+    devices: tuple[DevicePicture, ...]
+    sinks: tuple[SinkPicture, ...]
+    alarms: tuple[AlarmPicture, ...]
+
+    @property
+    def uptime_s(self) -> float:
+        return (self.time - self.started) / SECOND
+
+
+class Rates:
+    """Points per second of every device, over the last ten seconds or as long as is known. `now` is monotonic."""
+
+    def __init__(self, window: int = _WINDOW) -> None:
+        self._window = window
+        self._samples: deque[tuple[int, Mapping[str, int]]] = deque()
+
+    def sample(self, points: Mapping[str, int], now: int) -> None:
+        """Note the points that each device has given so far."""
+        self._samples.append((now, points))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:
+            self._samples.popleft()
+
+    def rate(self, device: str) -> float | None:
+        """None before the second sample."""
+        if len(self._samples) < 2:
+            return None
+        (began, before), (ended, after) = self._samples[0], self._samples[-1]
+        return (after[device] - before[device]) * SECOND / (ended - began)
+
+
+def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
+    """The picture of this moment. Nothing is awaited in between, so the counts of a sink always add up."""
+    alarms = [picture for picture in map(alarm, cell.engine.alarms()) if picture.state != "normal"]
+    return Status(
+        site=cell.configuration.site,
+        cell=cell.configuration.cell,
+        time=cell.clock.now(),
+        started=cell.started,
+        lag_s=cell.lag,
+        failure=cell.journal.failing,
+        journal_bytes=backlog.bytes,
+        links=tuple(_link(link) for link in cell.links.values()),
+        devices=tuple(_device(link, health, rates) for link in cell.links.values() for health in link.health.values()),
+        sinks=tuple(_sink(cell, forwarder, backlog) for forwarder in cell.forwarders.values()),
+        alarms=tuple(alarms),
+    )
+
+
+def points(cell: Cell) -> dict[str, int]:
+    """What `Rates` wants to know."""
+    return {health.device.id: health.points for link in cell.links.values() for health in link.health.values()}
+
+
+def alarm(status: AlarmStatus) -> AlarmPicture:
+    return AlarmPicture(
+        alarm=status.alarm,
+        tag=status.tag,
+        state=status.state.value,
+        active=status.active,
+        priority=status.priority,
+        message=status.message,
+        value=status.value,
+        since=status.since,
+    )
+
+
+def _link(link: LinkSupervisor) -> LinkPicture:
+    return LinkPicture(
+        id=link.link.id,
+        driver=link.link.driver,
+        online=link.online,
+        reason=link.reason,
+        sessions=link.sessions,
+        refused=link.notices.total,
+    )
+
+
+def _device(link: LinkSupervisor, health: Health, rates: Rates) -> DevicePicture:
+    freshest = max(health.fresh.values(), default=None)
+    return DevicePicture(
+        id=health.device.id,
+        link=link.link.id,
+        state=health.state.value,
+        reason=health.reason,
+        since=health.since,
+        scans=health.scans,
+        points=health.points,
+        late=health.late,
+        fresh_s=None if freshest is None else (link.clock.monotonic() - freshest) / SECOND,
+        rate=rates.rate(health.device.id),
+    )
+
+
+def _sink(cell: Cell, forwarder: Forwarder, backlog: Backlog) -> SinkPicture:
+    counts = cell.journal.statistics(forwarder.name)
+    oldest = backlog.oldest.get(forwarder.name) if counts.pending else None
+    return SinkPicture(
+        id=forwarder.name,
+        online=forwarder.online,
+        reason=forwarder.reason,
+        ingested=counts.ingested,
+        delivered=counts.delivered,
+        pending=counts.pending,
+        dead_letters=counts.dead_letters,
+        dropped=counts.dropped,
+        retries=forwarder.retries,
+        oldest_s=None if oldest is None else max(0.0, (cell.clock.now() - oldest) / SECOND),
+    )

@@ -1,0 +1,235 @@
+"""Judges each scan against the rules of its tag group.
+
+Pure and synchronous: the time is an argument, and what is to happen is the answer. The way of a rule:
+
+    scan --> condition (hysteresis) --> on-delay --> alarm --> AlarmChanged, and a Command if the rule writes
+
+**On-delay.** It starts with the good value that makes the condition hold. When it has run out, the next scan that holds
+a good value of the rule's tags, or else `tick`, raises the alarm. It runs only while the value is good and fresh: a
+value that comes bad, uncertain or as NaN, a gap longer than the group's `stale_after`, or a tag that is not usable when
+`tick` looks, ends it, and the next good value is judged as if there had been none before. A column that is
+missing from a scan says nothing; the last value stands. Within the deadband the condition still holds, and the delay
+goes on. Delays are measured on the monotonic clock; events carry the wall clock.
+
+**Isolation.** A rule that writes gives its command each time its alarm is raised, whoever acknowledges what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import NamedTuple, TypeAlias
+
+from gateway.errors import CommandRefused, ConfigError
+from gateway.model import AlarmChanged, AnyEvent, Command, Scan, Tag, TagGroup
+from rules.alarm import Alarm, AlarmStatus, IllegalMove
+from rules.condition import Condition
+from rules.settings import Rule, WriteSettings
+
+Answer: TypeAlias = AnyEvent | Command
+
+
+class Moment(NamedTuple):
+    """One moment on both clocks, in nanoseconds."""
+
+    now: int
+    monotonic: int
+
+
+@dataclass(slots=True)
+class Delay:
+    """An on-delay that runs: when it is over, and when the value was last there and good. Both monotonic."""
+
+    due: int
+    seen: int
+
+
+@dataclass(slots=True, eq=False)
+class Desk:
+    """All that is judged on one tag group, and the on-delays that run there, by the key of the rule."""
+
+    stale_after: int
+    conditions: list[Condition] = field(default_factory=list)
+    delays: dict[int, Delay] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Watch:
+    """One rule at work."""
+
+    key: int
+    alarm: Alarm
+    on_delay: int
+    write: WriteSettings | None
+    tags: tuple[str, ...]
+    columns: tuple[int, ...]
+    condition: Condition
+    desk: Desk
+    commands: int = 0
+
+
+class Engine:
+    """All rules of a cell.
+
+    `prefix` goes before the id of every command, and must be another one each time the process starts: a command is
+    known by its id for good. `groups` are all tag groups of the cell. Raises ConfigError for a rule that does not suit
+    its tags.
+    """
+
+    def __init__(self, rules: Sequence[Rule], groups: Sequence[TagGroup], prefix: str) -> None:
+        self._prefix = prefix
+        self._desks: dict[TagGroup, Desk] = {}
+        self._busy: set[Desk] = set()
+        homes = {tag.id: group for group in groups for tag in group.columns}
+        tags = {tag.id: tag for group in groups for tag in group.columns}
+        kinds: dict[tuple[TagGroup, str], list[int]] = {}
+        for key, rule in enumerate(rules):
+            kinds.setdefault((_home(rule, tags, homes), rule.condition), []).append(key)
+        watches: dict[int, Watch] = {}
+        for (group, kind), keys in kinds.items():
+            condition = _condition(kind)(group, [(key, rules[key].condition_settings) for key in keys])
+            desk = self._desks.setdefault(group, Desk(group.stale_after))
+            desk.conditions.append(condition)
+            watches |= {key: _watch(key, rules[key], group, condition, desk) for key in keys}
+        self._watches = [watches[key] for key in range(len(rules))]
+        self._alarms = {watch.alarm.name: watch.alarm for watch in self._watches}
+
+    def judge(self, scan: Scan, now: int, monotonic: int) -> Sequence[Answer]:
+        """Hold a scan against the rules of its group. What it brings about, in the order in which it is to happen."""
+        desk = self._desks.get(scan.group)
+        if desk is None:
+            return ()
+        if desk.delays:
+            self._lapse(desk, monotonic)
+        answers: list[Answer] = []
+        for condition in desk.conditions:
+            for key, holds in condition.judge(scan):
+                answers += self._turn(self._watches[key], holds, Moment(now, monotonic))
+        if desk.delays:
+            answers += self._review(desk, scan, Moment(now, monotonic))
+        return answers
+
+    def tick(self, now: int, monotonic: int, usable: Callable[[str], bool]) -> Sequence[Answer]:
+        """Raise what has waited long enough while no scan came. `usable` tells of a tag id whether its last value is
+        good and fresh; a delay whose tags are not is dropped."""
+        due = sorted(
+            (delay.due, key) for desk in self._busy for key, delay in desk.delays.items() if delay.due <= monotonic
+        )
+        answers: list[Answer] = []
+        for _, key in due:
+            watch = self._watches[key]
+            if all(usable(tag) for tag in watch.tags):
+                answers += self._raise(watch, Moment(now, monotonic))
+            else:
+                self._drop(watch)
+        return answers
+
+    def next_due(self) -> int | None:
+        """When the next on-delay runs out (monotonic), for the next call of `tick`; None while none runs."""
+        return min((delay.due for desk in self._busy for delay in desk.delays.values()), default=None)
+
+    def acknowledge(self, alarm: str, actor: str, now: int) -> AlarmChanged:
+        """Somebody has seen an alarm. Raises CommandRefused where there is nothing to acknowledge."""
+        known = self._alarms.get(alarm)
+        if known is None:
+            raise CommandRefused(f"there is no alarm {alarm}")
+        try:
+            return known.acknowledge(actor, now)
+        except IllegalMove:
+            raise CommandRefused(f"alarm {alarm} is {known.state}: there is nothing to acknowledge") from None
+
+    def alarms(self) -> list[AlarmStatus]:
+        """How every alarm stands, in the order of the rules."""
+        return [watch.alarm.status() for watch in self._watches]
+
+    def _turn(self, watch: Watch, holds: bool, moment: Moment) -> Sequence[Answer]:
+        if not holds and watch.key in watch.desk.delays:
+            self._end(watch)
+            return ()
+        if not holds:
+            return (watch.alarm.turn(False, watch.condition.value(watch.key), moment.now),)
+        if watch.on_delay == 0:
+            return self._raise(watch, moment)
+        watch.desk.delays[watch.key] = Delay(moment.monotonic + watch.on_delay, moment.monotonic)
+        self._busy.add(watch.desk)
+        return ()
+
+    def _raise(self, watch: Watch, moment: Moment) -> Sequence[Answer]:
+        """The alarm, and before it the command: isolation waits for nothing."""
+        if watch.key in watch.desk.delays:
+            self._end(watch)
+        event = watch.alarm.turn(True, watch.condition.value(watch.key), moment.now)
+        return (event,) if watch.write is None else (self._command(watch, watch.write, moment), event)
+
+    def _command(self, watch: Watch, write: WriteSettings, moment: Moment) -> Command:
+        watch.commands += 1
+        name = watch.alarm.name
+        return Command(
+            id=f"{self._prefix}/{name}#{watch.commands}",
+            tag=write.tag,
+            value=write.value,
+            origin=f"rule:{name}",
+            expires=moment.monotonic + write.expires_after,
+        )
+
+    def _lapse(self, desk: Desk, monotonic: int) -> None:
+        """Drop the delays whose values went stale since they were last seen."""
+        for key, delay in list(desk.delays.items()):
+            if monotonic - delay.seen > desk.stale_after:
+                self._drop(self._watches[key])
+
+    def _review(self, desk: Desk, scan: Scan, moment: Moment) -> list[Answer]:
+        """What a scan means for the delays that run: a doubtful value ends one, a good one confirms it."""
+        for key in [key for condition in desk.conditions for key in condition.doubtful(scan)]:
+            if key in desk.delays:
+                self._drop(self._watches[key])
+        answers: list[Answer] = []
+        for key, delay in list(desk.delays.items()):
+            watch = self._watches[key]
+            if scan.columns is not None and not all(scan.columns[column] for column in watch.columns):
+                continue
+            delay.seen = moment.monotonic
+            if delay.due <= moment.monotonic:
+                answers += self._raise(watch, moment)
+        return answers
+
+    def _drop(self, watch: Watch) -> None:
+        self._end(watch)
+        watch.condition.forget(watch.key)
+
+    def _end(self, watch: Watch) -> None:
+        del watch.desk.delays[watch.key]
+        if not watch.desk.delays:
+            self._busy.discard(watch.desk)
+
+
+def _home(rule: Rule, tags: Mapping[str, Tag], homes: Mapping[str, TagGroup]) -> TagGroup:
+    """The tag group that a rule is judged on. Raises ConfigError."""
+    problem = rule.problem(tags)
+    if problem is not None:
+        raise ConfigError(f"rule {rule.name}: {problem}")
+    first, *others = {homes[tag] for tag in rule.condition_settings.tags()}
+    if others:
+        raise ConfigError(f"rule {rule.name}: its tags are read in different tag groups")
+    return first
+
+
+def _condition(kind: str) -> type[Condition]:
+    """The class that judges rules of a kind. The kinds are those of the settings, so the module is there."""
+    condition: type[Condition] = import_module(f"rules.conditions.{kind}").Condition
+    return condition
+
+
+def _watch(key: int, rule: Rule, group: TagGroup, condition: Condition, desk: Desk) -> Watch:
+    tags = rule.condition_settings.tags()
+    return Watch(
+        key=key,
+        alarm=Alarm(rule.name, tags[0], rule.settings.priority, rule.settings.message),
+        on_delay=rule.settings.on_delay,
+        write=rule.settings.write,
+        tags=tags,
+        columns=tuple(group.index[tag] for tag in tags),
+        condition=condition,
+        desk=desk,
+    )

@@ -1,0 +1,228 @@
+"""The files themselves: what is committed is found again, whatever happened to the process or the directory."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from gateway.journal.chunk import Chunk, Origin, Stream
+from gateway.journal.ranges import Ranges
+from gateway.journal.segment import Record, Segment
+from gateway.journal.store import Batch, Store
+from gateway.model import DataLost, Scan
+from tests.gateway.build import NOW, group, scan
+
+KEY = b"k" * 32
+ORIGIN = Origin("boot", 1, NOW)
+of = group("float64", "uint16", "string")
+TELEMETRY = Stream.TELEMETRY
+
+
+def batch(*values: float) -> Batch:
+    return Batch([scan(of, [7, value, "ä"], NOW + i) for i, value in enumerate(values)], [], ORIGIN)
+
+
+def values(chunks: list[Chunk]) -> list[float]:
+    return [float(v) for chunk in chunks for rows in chunk.rows for v in rows.values[1][:, 0]]
+
+
+def everything(store: Store) -> list[float]:
+    found: list[float] = []
+    at = 0
+    while at < store.heads[TELEMETRY].seq:
+        span = (TELEMETRY, at, 1 << 60, 10**9)
+        chunks = store.fetch_closed(*span) or store.fetch_open(*span)
+        found += values(chunks)
+        at = chunks[-1].seq + 1
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path, KEY, 64 << 20)
+    yield store
+    store.close()
+
+
+def test_what_was_committed_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = Store(tmp_path, KEY, 64 << 20)
+    first.commit(batch(1, 2))
+    first.commit(batch(3))
+    first.close()
+    second = Store(tmp_path, KEY, 64 << 20)
+    second.commit(batch(4))
+    assert everything(second) == [1, 2, 3, 4]
+    assert second.heads[TELEMETRY].total == 12
+    second.close()
+
+
+def test_what_was_committed_is_there_after_the_process_was_killed(tmp_path: Path) -> None:
+    """The files as a crash leaves them: a write-ahead log that was never brought in."""
+    alive = Store(tmp_path / "alive", KEY, 64 << 20)
+    alive.commit(batch(1, 2))
+    alive.commit(batch(3))
+    shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    alive.close()
+    reborn = Store(tmp_path / "dead", KEY, 64 << 20)
+    assert everything(reborn) == [1, 2, 3]
+    reborn.close()
+
+
+def test_numbers_are_never_given_out_twice(tmp_path: Path) -> None:
+    first = Store(tmp_path, KEY, 64 << 20)
+    first.commit(batch(1))
+    first.close()
+    second = Store(tmp_path, KEY, 64 << 20)
+    for number in list(second.closed):
+        second.remove(number)
+    second.close()
+    third = Store(tmp_path, KEY, 64 << 20)
+    assert third.heads[TELEMETRY].seq == 1
+    assert third.heads[TELEMETRY].total == 3
+    third.close()
+
+
+def test_segments_rotate_by_size_and_read_across(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEY, 1)
+    assert all(store.commit(batch(i)) for i in range(5))
+    assert len(store.closed) == 5
+    assert everything(store) == [0, 1, 2, 3, 4]
+    store.close()
+
+
+def test_points_of_any_range_come_from_totals(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEY, 1)
+    for i in range(6):
+        store.commit(batch(*range(i + 1)))
+    assert store.points(TELEMETRY, Ranges([(0, 6)])) == 3 * 21
+    assert store.points(TELEMETRY, Ranges([(1, 2), (4, 6)])) == 3 * (2 + 5 + 6)
+    store.close()
+
+
+def test_schemas_stay_with_the_chunks(tmp_path: Path) -> None:
+    """A changed configuration never makes a backlog unreadable."""
+    store = Store(tmp_path, KEY, 64 << 20)
+    other = group("bool", device="pump")
+    store.commit(batch(1))
+    store.commit(Batch([scan(other, [True])], [DataLost(NOW, 3, "why")], ORIGIN))
+    chunks = store.fetch_open(TELEMETRY, 0, 9, 10**9)
+    assert [rows.schema for chunk in chunks for rows in chunk.rows] == [of.schema, other.schema]
+    assert store.fetch_open(Stream.EVENTS, 0, 9, 9)[0].events == (DataLost(NOW, 3, "why"),)
+    store.close()
+
+
+def test_a_damaged_chunk_costs_that_chunk(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEY, 64 << 20)
+    for i in range(3):
+        store.commit(batch(i))
+    store.close()
+    with sqlite3.connect(tmp_path / "segment-00000001.db") as file:
+        file.execute("UPDATE telemetry SET body = CAST(substr(body, 1, 40) || x'00' AS BLOB) WHERE seq = 1")
+    file.close()
+    store = Store(tmp_path, KEY, 64 << 20)
+    chunks = store.fetch_closed(TELEMETRY, 0, 9, 10**9)
+    assert [bool(chunk.broken) for chunk in chunks] == [False, True, False]
+    assert values(chunks) == [0, 2]
+    assert chunks[1].points == 3
+    store.close()
+
+
+def test_chunks_swapped_on_the_disk_are_noticed(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEY, 64 << 20)
+    store.commit(batch(1))
+    store.commit(batch(2))
+    store.close()
+    with sqlite3.connect(tmp_path / "segment-00000001.db") as file:
+        file.execute("UPDATE telemetry SET seq = 2 - seq + 5 WHERE 1")
+    file.close()
+    reader = Segment.read(1, tmp_path / "segment-00000001.db", KEY)
+    assert all(chunk.broken for chunk in reader.fetch(TELEMETRY, 0, 99, 10**9))
+    reader.abandon()
+
+
+def test_nothing_stands_in_the_clear(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEY, 64 << 20)
+    canary = "the canary sings"
+    store.commit(Batch([scan(of, [7, 1.5, canary])], [DataLost(NOW, 1, canary)], ORIGIN))
+    store.close()
+    assert all(canary.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+class SickDisk:
+    """Fails the next commits, before or after they have reached the disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+        self.failures = 1
+        real = Segment.append
+
+        def append(segment: Segment, records: Sequence[Record]) -> int:
+            size = real(segment, records) if after or not self.failures else 0
+            if self.failures:
+                self.failures -= 1
+                raise OperationalError("insert", {}, OSError("disk I/O error"))
+            return size
+
+        monkeypatch.setattr(Segment, "append", append)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_failed_commit_is_repeated_and_never_doubled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    store = Store(tmp_path, KEY, 64 << 20)
+    store.commit(batch(1))
+    SickDisk(monkeypatch, after)
+    again = batch(2)
+    with pytest.raises(OperationalError):
+        store.commit(again)
+    store.commit(again)
+    store.commit(batch(3))
+    assert everything(store) == [1, 2, 3]
+    store.close()
+
+
+def test_a_file_that_somebody_removed_is_noticed_at_start(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEY, 1)
+    for i in range(3):
+        store.commit(batch(i))
+    store.close()
+    (tmp_path / "segment-00000002.db").unlink()
+    store = Store(tmp_path, KEY, 1)
+    assert list(store.covered(TELEMETRY)) == [(0, 1), (2, 3)]
+    store.close()
+
+
+def test_start_does_not_look_at_the_backlog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, KEY, 1)
+    for i in range(20):
+        store.commit(batch(i))
+    store.close()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a closed segment was opened at start")
+
+    monkeypatch.setattr(Segment, "read", refuse)
+    monkeypatch.setattr(Segment, "recover", refuse)
+    Store(tmp_path, KEY, 1).close()
+
+
+def test_another_process_is_locked_out(store: Store, tmp_path: Path) -> None:
+    store.commit(batch(1))
+    stranger = sqlite3.connect(tmp_path / "segment-00000001.db", timeout=0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        stranger.execute("SELECT * FROM telemetry").fetchall()
+    stranger.close()
+
+
+def test_a_scan_of_each_group_shares_a_chunk(store: Store) -> None:
+    groups = [group("float32", device=f"d{i}") for i in range(50)]
+    scans: list[Scan] = [scan(g, [1.0]) for g in groups]
+    store.commit(Batch(scans, [], ORIGIN))
+    chunks = store.fetch_open(TELEMETRY, 0, 9, 10**9)
+    assert len(chunks) == 1
+    assert len(chunks[0].rows) == 50

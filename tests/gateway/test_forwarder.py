@@ -1,0 +1,206 @@
+"""Delivery to a sink that misbehaves in every way that one may."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway import forwarder as module
+from gateway.clock import ManualClock
+from gateway.contracts import Sink
+from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
+from gateway.forwarder import Forwarder
+from gateway.journal.journal import Journal
+from gateway.model import AnyEvent, DataLost, Rows
+from gateway.site import JournalSettings
+from tests.gateway.build import NOW, group, scan
+
+of = group("float64", "float64")
+SETTINGS = JournalSettings.model_validate({"commit_interval": "2ms"})
+
+
+class ChaosSink(Sink):
+    """Fails as told, then takes everything; remembers the order of arrival."""
+
+    def __init__(self) -> None:
+        self.failures: list[GatewayError] = []
+        self.poison: set[float] = set()
+        self.most = 10**9
+        self.got: list[float] = []
+        self.events: list[AnyEvent] = []
+        self.order: list[str] = []
+        self.refusal: type[GatewayError] = ChunkRejected
+        self.attempts = 0
+
+    async def write(self, rows: Sequence[Rows]) -> None:
+        self.attempts += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        values = [float(v) for part in rows for plane in part.values for v in plane.ravel()]
+        if len(values) > self.most:
+            raise ChunkTooLarge("too much at once")
+        if self.poison & set(values):
+            raise self.refusal("it will not do")
+        self.got += values
+        self.order.append("rows")
+
+    async def report(self, events: Sequence[AnyEvent]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.events += events
+        self.order.append("events")
+
+
+class Rig:
+    def __init__(self, journal: Journal, sink: ChaosSink, forwarder: Forwarder) -> None:
+        self.journal, self.sink, self.forwarder = journal, sink, forwarder
+        self._time = NOW
+
+    async def put(self, *values: float) -> None:
+        """Committed together, each in a row with its negative."""
+        durable = asyncio.Event()
+        for value in values:
+            self._time += 1
+            self.journal.append(scan(of, [value, -value], self._time), durable.set)
+        await durable.wait()
+
+    async def drained(self) -> None:
+        async with asyncio.timeout(5):
+            while self.journal.statistics("cloud").pending:
+                await asyncio.sleep(0)
+        account = self.journal.statistics("cloud")
+        assert account.ingested == account.delivered + account.dead_letters + account.dropped
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    async with rigged(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@asynccontextmanager
+async def rigged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    """Pauses are not waited for: they are a matter of `backoff`."""
+    clock = ManualClock()
+    journal = Journal(tmp_path, b"k" * 32, clock, SETTINGS)
+    await journal.open(["cloud"])
+    sink = ChaosSink()
+    forwarder = Forwarder("cloud", sink, journal, clock)
+    monkeypatch.setattr(forwarder._backoff, "fail", lambda: 0)
+    monkeypatch.setattr(module, "_HELD", 0)
+    running = asyncio.create_task(journal.run())
+    forwarding = asyncio.create_task(forwarder.run())
+    yield Rig(journal, sink, forwarder)
+    forwarding.cancel()
+    journal.stop()
+    await asyncio.gather(running, forwarding, return_exceptions=True)
+    await journal.close()
+
+
+async def test_delivers_what_comes(rig: Rig) -> None:
+    await rig.put(1, 2)
+    await rig.drained()
+    assert sorted(rig.sink.got) == [-2, -1, 1, 2]
+    assert rig.forwarder.online
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [ConnectionLost("refused"), ConnectionLost("busy", 0.0), ServerFailed("500"), SinkHeld("401"), TimeoutError()],
+)
+async def test_nothing_is_lost_by_a_failure_that_passes(
+    rig: Rig, failure: GatewayError, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.sink.failures = [failure] * 3
+    with caplog.at_level(logging.WARNING):
+        await rig.put(1, 2)
+        await rig.drained()
+    assert sorted(rig.sink.got) == [-2, -1, 1, 2]
+    told = [record for record in caplog.records if "cloud delivery" in record.message]
+    assert len(told) == 2, "once when it starts, once when it is over"
+
+
+async def test_a_refused_value_costs_no_other(rig: Rig) -> None:
+    await rig.put(1)
+    await rig.drained()
+    rig.sink.poison = {5.0}
+    await rig.put(4, 5, 6)
+    await rig.drained()
+    assert sorted(rig.sink.got) == sorted([1, -1, 4, -4, -5, 6, -6])
+    account = rig.journal.statistics("cloud")
+    assert (account.dead_letters, account.delivered) == (1, 7)
+    assert b'"value":5.0' in (await rig.journal.dead_letters())[0].content
+
+
+async def test_a_refused_column_is_sent_apart_from_then_on(rig: Rig) -> None:
+    await rig.put(1)
+    await rig.drained()
+    rig.sink.poison = {float(i) for i in range(2, 60)}
+    await rig.put(2)
+    await rig.drained()
+    before = rig.sink.attempts
+    await rig.put(3)
+    await rig.drained()
+    assert rig.sink.attempts - before <= 3
+    assert -3.0 in rig.sink.got
+
+
+async def test_too_much_at_once_is_sent_in_parts(rig: Rig) -> None:
+    rig.sink.most = 3
+    await rig.put(*range(1, 20))
+    await rig.drained()
+    assert len(rig.sink.got) == 38
+    assert rig.journal.statistics("cloud").dead_letters == 0
+
+
+async def test_a_permanent_refusal_in_disguise_is_found_out(rig: Rig) -> None:
+    """A server that answers 500 to one value, for ever."""
+    await rig.put(1)
+    await rig.drained()
+    rig.sink.refusal, rig.sink.poison = ServerFailed, {5.0}
+    await rig.put(4, 5, 6)
+    await rig.drained()
+    assert rig.journal.statistics("cloud").dead_letters == 1
+
+
+@pytest.mark.parametrize("refusal", [ChunkRejected, ServerFailed])
+async def test_a_server_that_refuses_everything_gets_everything_later(rig: Rig, refusal: type[GatewayError]) -> None:
+    rig.sink.refusal, rig.sink.poison = refusal, {float(i) for i in range(-400, 400)}
+    await rig.put(*range(1, 300))
+    async with asyncio.timeout(5):
+        while rig.forwarder.retries < 8:
+            await asyncio.sleep(0)
+    rig.sink.poison = set()
+    await rig.drained()
+    assert len(rig.sink.got) == 2 * 299
+    assert rig.journal.statistics("cloud").dead_letters == 0
+
+
+async def test_events_go_before_values(rig: Rig) -> None:
+    rig.sink.failures = [ConnectionLost("away")]
+    rig.journal.record(DataLost(NOW, 1, "why"))
+    await rig.put(1)
+    await rig.drained()
+    assert rig.sink.order == ["events", "rows"]
+    assert rig.sink.events == [DataLost(NOW, 1, "why")]
+
+
+async def test_after_an_outage_the_live_edge_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rigged(tmp_path, monkeypatch) as rig:
+        rig.sink.failures = [ConnectionLost("away")] * 10**6
+        for value in range(1, 6):
+            await rig.put(value)
+        tried = rig.forwarder.retries
+        while rig.forwarder.retries < tried + 2:
+            await asyncio.sleep(0)
+        monkeypatch.setattr(module, "_POINTS", 1)
+        rig.sink.failures = []
+        await rig.drained()
+        positive = [value for value in rig.sink.got if value > 0]
+        assert positive[0] == 5
+        assert positive[1:] == [1, 2, 3, 4]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from gateway.halving import Suspects, halves, letter, pick
+from gateway.journal import codec
+from gateway.model import Rows
+from tests.gateway.build import NOW, group, scan
+
+of = group("uint16", "uint16", "float64", "string")
+
+
+def rows(count: int = 2) -> Rows:
+    status = np.array([0, 0x8000_0000, 0, 0], np.uint32)
+    scans = [scan(of, [i, 10 + i, i / 2, f"s{i}"], NOW + i, status) for i in range(count)]
+    return codec.decode(of.schema, count, codec.encode(scans))
+
+
+def test_columns_are_cut_before_rows_and_a_value_is_not_cut() -> None:
+    left, right = halves(rows())
+    assert [c.name for c in left.schema.columns] == ["t0", "t1"]
+    assert [c.name for c in right.schema.columns] == ["t2", "t3"]
+    assert right.values[1].tolist() == [["s0"], ["s1"]]
+    one = pick(rows(), [1])
+    upper, lower = halves(one)
+    assert (upper.points, lower.points) == (1, 1)
+    assert lower.source_time.tolist() == [NOW + 1]
+    assert halves(lower) == ()
+
+
+def test_picking_keeps_status_and_order() -> None:
+    some = pick(rows(), [1, 3])
+    assert some.status is not None
+    assert some.status.tolist() == [[0x8000_0000, 0]] * 2
+    assert [plane.shape for plane in some.values] == [(2, 1), (2, 1)]
+
+
+def test_a_letter_says_all_about_its_value() -> None:
+    content = json.loads(letter(pick(rows(1), [2])))
+    assert content == {
+        "device": "press",
+        "group": "fast",
+        "tag": "t2",
+        "type": "float64",
+        "value": 0.0,
+        "status": 0,
+        "source_time": NOW,
+        "gateway_time": NOW,
+    }
+
+
+def test_suspects_travel_apart_until_they_are_cleared() -> None:
+    suspects = Suspects()
+    assert suspects.sort(whole := rows()) == ((whole,), ())
+    suspects.learn([], [pick(whole, [2])])
+    (good,), (bad,) = suspects.sort(whole)
+    assert [c.name for c in good.schema.columns] == ["t0", "t1", "t3"]
+    assert [c.name for c in bad.schema.columns] == ["t2"]
+    suspects.learn([bad], [])
+    assert suspects.sort(whole)[1] == ()

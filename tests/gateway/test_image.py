@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gateway.clock import SECOND
+from gateway.image import Image
+from gateway.model import StatusCode
+from tests.gateway.build import NOW, group, scan
+
+of = group("bool", "int64", "float32", "string")
+
+
+@pytest.fixture
+def image() -> Image:
+    return Image([of])
+
+
+def test_every_type_comes_back_as_itself(image: Image) -> None:
+    image.update(scan(of, [True, 2**62 + 1, 0.5, "ä"]))
+    assert [image.read(f"press/t{i}", NOW).value for i in range(4)] == [True, 2**62 + 1, 0.5, "ä"]
+
+
+def test_a_tag_that_never_was_is_bad_and_stale(image: Image) -> None:
+    reading = image.read("press/t0", NOW)
+    assert (reading.value, reading.stale, reading.usable) == (None, True, False)
+
+
+def test_a_value_grows_stale_by_itself(image: Image) -> None:
+    image.update(scan(of, [True, 1, 1.0, ""]))
+    assert image.read("press/t0", NOW + 3 * SECOND).usable
+    assert not image.read("press/t0", NOW + 3 * SECOND + 1).usable
+
+
+def test_a_partial_row_is_laid_over_the_last(image: Image) -> None:
+    image.update(scan(of, [True, 1, 1.0, "old"]))
+    mask = np.array([False, True, False, True])
+    status = np.array([0, 0, 0, StatusCode.BAD], np.uint32)
+    image.update(scan(of, [False, 2, 9.0, "new"], NOW + 5, status, mask))
+    readings = [image.read(f"press/t{i}", NOW) for i in range(4)]
+    assert [reading.value for reading in readings] == [True, 2, 1.0, "new"]
+    assert [reading.source_time - NOW for reading in readings] == [0, 5, 0, 5]
+    assert [reading.usable for reading in readings] == [True, True, True, False]
+
+
+def test_columns_that_never_came_stay_unknown(image: Image) -> None:
+    image.update(scan(of, [True, 1, 1.0, ""], columns=np.array([True, False, False, False])))
+    assert image.read("press/t0", NOW).usable
+    assert image.read("press/t1", NOW).value is None
+
+
+def test_an_unknown_tag_is_a_key_error(image: Image) -> None:
+    with pytest.raises(KeyError):
+        image.read("press/nope", NOW)

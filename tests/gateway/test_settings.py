@@ -1,0 +1,205 @@
+"""A configuration becomes the objects that a cell is made of, or a list of all that is wrong with it.
+
+The wrong ones are files: `tests/cases/config/NAME.yaml`, or `NAME/plant.yaml` where it takes several, and beside it
+`NAME.expected` with what has to be said.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import settings
+from gateway.clock import MILLISECOND, SECOND
+from gateway.model import TagGroup, ValueType
+from gateway.problems import InvalidConfiguration, Place, Report
+from gateway.settings import Configuration
+
+CASES = Path(__file__).parents[1] / "cases" / "config"
+EXAMPLES = Path(__file__).parents[2] / "config" / "examples"
+
+PLANT = """\
+site: plant-1
+cell: line-a
+links:
+  press-bus: {driver: modbus, host: 192.0.2.10}
+  spare: {driver: modbus, host: 192.0.2.11}
+devices:
+  press-1:
+    link: press-bus
+    unit: 7
+    groups:
+      fast:
+        interval: 100ms
+        tags:
+          oil.pressure: {address: input:0, type: float32, unit: bar, range: [0, 400], deadband: 0.5}
+          run: {address: coil:3, type: bool, writable: true, description: the main motor}
+      slow: {interval: 10s, stale_after: 15s, tags: {cycles: {address: holding:0, type: uint32}}}
+sinks:
+  archive: {sink: files, directory: archive}
+rules:
+  high:
+    limit: {tag: press-1/oil.pressure, high: 300}
+    priority: high
+    write: {tag: press-1/run, value: false}
+"""
+
+
+def load(path: Path, text: str = PLANT) -> Configuration:
+    path.write_text(text, encoding="utf-8")
+    return settings.load(path)
+
+
+def groups(configuration: Configuration) -> dict[str, TagGroup]:
+    return {
+        group.id: group for link in configuration.links for device in link.devices for group in device.groups
+    }
+
+
+@pytest.mark.parametrize("expected", sorted(CASES.glob("*.expected")), ids=lambda path: path.stem)
+def test_every_mistake_is_told_with_its_place(expected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CASES)
+    path = Path(expected.stem, "plant.yaml") if Path(expected.stem).is_dir() else Path(f"{expected.stem}.yaml")
+    with pytest.raises(InvalidConfiguration) as caught:
+        settings.load(path)
+    assert f"{caught.value}\n" == expected.read_text(encoding="utf-8")
+
+
+def test_no_case_is_without_its_expectation() -> None:
+    cases = {path.stem for path in CASES.glob("*.yaml")} | {path.name for path in CASES.iterdir() if path.is_dir()}
+    assert cases == {path.stem for path in CASES.glob("*.expected")}
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_are_right(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("INFLUX_TOKEN", "MQTT_PASSWORD"):
+        monkeypatch.setenv(name, "secret")
+    assert settings.load(path).links
+
+
+def test_links_devices_and_groups_come_out_as_the_model_has_them(tmp_path: Path) -> None:
+    configuration = load(tmp_path / "plant.yaml")
+    bus, spare = configuration.links
+    assert (bus.id, bus.driver, [device.id for device in bus.devices]) == ("press-bus", "modbus", ["press-1"])
+    assert (spare.id, spare.devices) == ("spare", ())
+    fast, slow = groups(configuration).values()
+    assert (fast.interval, fast.stale_after) == (100 * MILLISECOND, 300 * MILLISECOND)
+    assert (slow.interval, slow.stale_after) == (10 * SECOND, 15 * SECOND)
+    assert [tag.id for tag in fast.columns] == ["press-1/run", "press-1/oil.pressure"]  # sorted by type
+    oil = fast.columns[1]
+    assert (oil.type, oil.unit, oil.range, oil.deadband, oil.writable) == (
+        ValueType.FLOAT32,
+        "bar",
+        (0.0, 400.0),
+        0.5,
+        False,
+    )
+    assert (fast.columns[0].writable, fast.columns[0].description) == (True, "the main motor")
+
+
+def test_the_rest_comes_out_typed_and_with_its_defaults(tmp_path: Path) -> None:
+    configuration = load(tmp_path / "plant.yaml")
+    assert (configuration.site, configuration.cell) == ("plant-1", "line-a")
+    assert (configuration.http.host, configuration.http.port) == ("127.0.0.1", 9273)
+    assert configuration.journal.commit_interval == 100 * MILLISECOND
+    (rule,) = configuration.rules
+    assert (rule.name, rule.condition, rule.condition_settings.tags()) == ("high", "limit", ("press-1/oil.pressure",))
+    (sink,) = configuration.sinks
+    assert (sink.name, sink.module.__name__) == ("archive", "gateway.sinks.files")
+    assert configuration.files == (tmp_path / "plant.yaml",)
+
+
+def test_a_path_is_relative_to_the_file_in_which_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "token").write_text("secret\n")
+    (tmp_path / "more" / "sinks.yaml").write_text("sinks: {near: {sink: files, directory: archive}}\n")
+    text = f"include: [more/sinks.yaml]\njournal: {{key: {{file: more/token}}}}\n{PLANT}"
+    configuration = load(tmp_path / "plant.yaml", text)
+    directories = {sink.name: dict(sink.settings)["directory"] for sink in configuration.sinks}
+    assert directories == {"archive": tmp_path / "archive", "near": tmp_path / "more" / "archive"}
+    assert configuration.data == tmp_path / "data"
+    assert configuration.journal.key is not None
+    assert configuration.journal.key.reveal() == "secret"
+    assert configuration.files == (tmp_path / "plant.yaml", tmp_path / "more" / "sinks.yaml")
+
+
+def test_a_device_goes_before_its_template(tmp_path: Path) -> None:
+    text = """\
+site: plant-1
+cell: line-a
+links: {bus: {driver: modbus, host: 192.0.2.10}}
+templates:
+  pump:
+    link: bus
+    unit: 1
+    groups:
+      fast: {interval: 1s, tags: {speed: {address: input:0, type: uint16}}}
+      slow: {interval: 10s, tags: {hours: {address: input:9, type: uint32}}}
+devices:
+  pump-1: {template: pump}
+  pump-2: {template: pump, unit: 2, groups: {fast: {interval: 5s, tags: {current: {address: input:4, type: uint16}}}}}
+"""
+    configuration = load(tmp_path / "plant.yaml", text)
+    assert [dict(device.settings)["unit"] for device in configuration.links[0].devices] == [1, 2]  # type: ignore[call-overload]
+    assert {id_: [tag.name for tag in group.columns] for id_, group in groups(configuration).items()} == {
+        "pump-1/fast": ["speed"],
+        "pump-1/slow": ["hours"],
+        "pump-2/fast": ["current"],
+        "pump-2/slow": ["hours"],
+    }
+
+
+def test_a_secret_never_shows_in_a_message(tmp_path: Path) -> None:
+    wrong = ["hunter2", "{env: [hunter2]}", "[hunter2]", "{file: x, value: hunter2}", "{env: A, file: hunter2}"]
+    for secret in wrong[:1]:
+        text = PLANT + f"journal: {{key: {secret}}}\n"
+        with pytest.raises(InvalidConfiguration) as caught:
+            load(tmp_path / "plant.yaml", text)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_six_thousand_tags_are_read_in_well_under_two_seconds(tmp_path: Path) -> None:
+    tags = "".join(f"          t{i}: {{address: input:{2 * i}, type: float32, range: [0, 400]}}\n" for i in range(100))
+    body = f"    groups:\n      fast:\n        interval: 1s\n        tags:\n{tags}"
+    devices = "".join(f"  d{i}:\n    link: bus\n    unit: {i}\n{body}" for i in range(64))
+    rules = "".join(f"  r{i}: {{limit: {{tag: d{i % 64}/t{i % 100}, high: 80}}}}\n" for i in range(1000))
+    text = "site: s\ncell: c\nlinks: {bus: {driver: modbus, host: 192.0.2.10}}\n"
+    start = time.process_time()
+    configuration = load(tmp_path / "plant.yaml", f"{text}devices:\n{devices}rules:\n{rules}")
+    assert time.process_time() - start < 2
+    assert sum(len(group.columns) for group in groups(configuration).values()) == 6400
+
+
+def test_one_mistake_in_a_template_is_one_problem() -> None:
+    report = Report()
+    report.add(Place("plant.yaml", 5, 3), "unknown key", "", ("devices", "a"))
+    report.add(Place("plant.yaml", 5, 3), "unknown key", "", ("devices", "b"))
+    assert [str(problem) for problem in report] == ["plant.yaml:5:3: unknown key in devices.a"]
+
+
+LINES = PLANT.splitlines()
+
+
+@given(st.integers(0, len(LINES) - 1), st.integers(0, 60), st.sampled_from([*"{}[],:0-", "null", "\n", "{}", "9e9", "x"]))
+def test_one_wrong_stroke_is_a_problem_or_another_configuration(
+    tmp_path_factory: pytest.TempPathFactory, line: int, column: int, stroke: str
+) -> None:
+    lines = LINES[:line] + [LINES[line][:column] + stroke + LINES[line][column + 1 :]] + LINES[line + 1 :]
+    path = tmp_path_factory.getbasetemp() / "stroke.yaml"
+    try:
+        configuration = load(path, "\n".join(lines))
+    except InvalidConfiguration as error:
+        assert error.problems
+    else:
+        assert configuration.site
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text("ab{}:", max_size=4), lambda inner: st.lists(inner, max_size=3), max_leaves=6), st.integers(0, 40))
+def test_any_shape_anywhere_is_a_problem_or_another_configuration(
+    tmp_path_factory: pytest.TempPathFactory, value: object, place: int
+) -> None:
+    ...
