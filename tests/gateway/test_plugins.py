@@ -39,7 +39,9 @@ def test_a_plugin_is_loaded_by_its_file_name(shelf: Path) -> None:
     assert list(plugins.usable("sink")) == ["tape"]
 
 
-@pytest.mark.parametrize("name", ["", "tap", "os.path", "..tape", "tape.inner", "../tape", "_helper", "TAPE", "__init__"])
+@pytest.mark.parametrize(
+    "name", ["", "tap", "os.path", "..tape", "tape.inner", "../tape", "_helper", "TAPE", "__init__"]
+)
 def test_only_what_stands_on_the_shelf_is_loaded(shelf: Path, name: str) -> None:
     (shelf / "tape.py").write_text("Settings = 1\nSink = 2\n")
     (shelf / "_helper.py").write_text("Settings = 1\nSink = 2\n")

@@ -119,7 +119,7 @@ async def test_version_2_is_not_there_before_1_8(influx: Influxd) -> None:
     await sink.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(site=names, device=names, group=names, name=names, text=st.text(st.characters(exclude_categories=["Cs"])))
 async def test_it_reads_names_as_our_parser_does(
     influx: Influxd, sink: Sink, site: str, device: str, group: str, name: str, text: str

@@ -1,0 +1,231 @@
+"""The contract of a sink, on every sink that can be found: a module in gateway/sinks without a stand here fails."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway import contracts, plugins
+from gateway.clock import SECOND
+from gateway.contracts import Sink
+from gateway.errors import ConnectionLost
+from gateway.model import (
+    AlarmChanged,
+    AlarmState,
+    CommandDone,
+    DataLost,
+    DeviceChanged,
+    DeviceState,
+    Outcome,
+    StatusCode,
+    ValueType,
+)
+from tests.gateway.sinks.samples import START, rows
+from tests.parts.influxd import Influxd, influxd
+from tests.parts.process import free_port
+from tests.parts.victoria import Victoria, victoria
+
+F64 = ValueType.FLOAT64
+EVENTS = (
+    AlarmChanged(START, "hot", "pump-1/t", AlarmState.UNACKNOWLEDGED, AlarmState.NORMAL, "high", 81.5, "hot"),
+    DeviceChanged(START, "press-1", "press-bus", DeviceState.OFFLINE, "no answer"),
+    CommandDone(START, "c-7", "press-1/run", False, "rule:hot", Outcome.DONE),
+    DataLost(START, 1200, "quota"),
+)
+
+
+class Stand(ABC):
+    """A far side to write to, how to say so in settings, and how to look what it has."""
+
+    sink: str
+    copies: int
+    """How many there are of a row that was written twice."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, object]: ...
+
+    @abstractmethod
+    def unreachable(self) -> dict[str, object]:
+        """Settings of a far side that is not there."""
+
+    @abstractmethod
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        """Source time and value of everything there is of one tag."""
+
+    @abstractmethod
+    def alarms(self) -> int:
+        """How many points or lines tell of the alarm in `EVENTS`."""
+
+
+class Files(Stand):
+    sink = "files"
+    copies = 2
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def settings(self) -> dict[str, object]:
+        return {"directory": self.directory / "archive"}
+
+    def unreachable(self) -> dict[str, object]:
+        (self.directory / "file").touch()
+        return {"directory": self.directory / "file"}
+
+    def lines(self, pattern: str) -> list[dict[str, object]]:
+        paths = sorted((self.directory / "archive").glob(pattern))
+        return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        lines = [line for line in self.lines("telemetry-*.jsonl") if line["group"] == group]
+        return [(line["time"], line["values"][tag]) for line in lines]  # type: ignore[index, misc]
+
+    def alarms(self) -> int:
+        return sum(line.get("alarm") == "hot" for line in self.lines("events-*.jsonl"))
+
+
+class Influx(Stand):
+    sink = "influxdb"
+    copies = 1
+
+    def __init__(self, server: Influxd) -> None:
+        self.server = server
+        self.database = server.create("plant")
+
+    def settings(self) -> dict[str, object]:
+        return {"url": self.server.url, "version": "v1", "database": self.database}
+
+    def unreachable(self) -> dict[str, object]:
+        return self.settings() | {"url": f"http://127.0.0.1:{free_port()}"}
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        found = self.server.query(f'select "{tag}" from "{group}"', self.database)
+        return [(row["time"], row[tag]) for row in found]  # type: ignore[misc]
+
+    def alarms(self) -> int:
+        return len(self.server.query("select * from alarms where alarm = 'hot'", self.database))
+
+
+class VictoriaMetrics(Stand):
+    sink = "influxdb"
+    copies = 2
+
+    def __init__(self, server: Victoria) -> None:
+        self.server = server
+
+    def settings(self) -> dict[str, object]:
+        place = {"url": self.server.url, "org": "plant", "bucket": "line-a"}
+        return {"version": "v2", "server": "victoriametrics", **place}
+
+    def unreachable(self) -> dict[str, object]:
+        return self.settings() | {"url": f"http://127.0.0.1:{free_port()}"}
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        name = f"{group}_{tag}"
+        samples = self.server.export(f'{{__name__="{name}"}}').get(name, [])
+        return [(milliseconds * 1_000_000, value) for milliseconds, value in samples]
+
+    def alarms(self) -> int:
+        return len(self.server.export('{__name__="alarms_active",alarm="hot"}').get("alarms_active", []))
+
+
+@pytest.fixture(scope="module")
+def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    with influxd(tmp_path_factory.mktemp("influxd")) as part:
+        yield part
+
+
+@pytest.fixture
+def victoria_metrics(tmp_path: Path) -> Iterator[Victoria]:
+    with victoria(tmp_path) as part:
+        yield part
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("files"),
+        pytest.param("influx", marks=pytest.mark.real("influxd")),
+        pytest.param("victoria_metrics", marks=pytest.mark.real("victoria-metrics")),
+    ]
+)
+def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
+    if request.param == "files":
+        return Files(tmp_path)
+    server = request.getfixturevalue(request.param)
+    return Influx(server) if request.param == "influx" else VictoriaMetrics(server)
+
+
+def make(stand: Stand, settings: dict[str, object]) -> Sink:
+    module = plugins.load("sink", stand.sink)
+    sink = module.Sink(module.Settings.model_validate({"sink": stand.sink, **settings}), "plant-1", "line-a")
+    assert isinstance(sink, contracts.Sink)
+    return sink
+
+
+@pytest.fixture
+async def sink(stand: Stand) -> AsyncIterator[Sink]:
+    made = make(stand, stand.settings())
+    yield made
+    await made.close()
+
+
+def test_every_sink_has_a_stand() -> None:
+    assert set(plugins.usable("sink")) == {kind.sink for kind in Stand.__subclasses__()}
+
+
+async def test_a_write_returns_when_every_row_is_there(stand: Stand, sink: Sink) -> None:
+    fast = rows({"speed": ValueType.INT16, "load": F64}, (7, 0.5), (8, 1.5))
+    await sink.write([fast, rows({"level": F64}, (2.5,), device="tank-1", group="slow")])
+    assert stand.values("fast", "speed") == [(START, 7), (START + SECOND, 8)]
+    assert stand.values("fast", "load") == [(START, 0.5), (START + SECOND, 1.5)]
+    assert stand.values("slow", "level") == [(START, 2.5)]
+
+
+async def test_each_value_keeps_its_source_time(stand: Stand, sink: Sink) -> None:
+    await sink.write([rows({"a": F64, "b": F64}, (1.0, 2.0), times=[[START, START + SECOND]], group="times")])
+    assert stand.values("times", "a")[0] == (START, 1.0)
+    assert stand.values("times", "b")[-1] == (START + SECOND, 2.0)
+
+
+async def test_a_write_that_comes_twice_loses_nothing(stand: Stand, sink: Sink) -> None:
+    batch = rows({"x": F64}, (1.0,), (2.0,), group="twice")
+    await sink.write([batch])
+    await sink.write([batch])
+    assert sorted(stand.values("twice", "x")) == sorted([(START, 1.0), (START + SECOND, 2.0)] * stand.copies)
+
+
+async def test_no_value_is_too_odd(stand: Stand, sink: Sink) -> None:
+    columns = {"i": ValueType.INT64, "u": ValueType.UINT64, "f": F64, "s": ValueType.STRING, "ok": ValueType.STRING}
+    odd = (-(2**63), 2**64 - 1, float("nan"), 'two\nlines, "quoted" \\', "")
+    status = [[0, int(StatusCode.UNCERTAIN), 0, 0, int(StatusCode.BAD_NOT_CONNECTED)]]
+    await sink.write([rows(columns, odd, status=status, group="odd"), rows({"x": F64}, (1.0,), group="even")])
+    assert stand.values("even", "x") == [(START, 1.0)]
+
+
+async def test_nothing_to_write_is_no_trouble(sink: Sink) -> None:
+    await sink.write([])
+    await sink.write([rows({"x": F64}, (1.0,), present=[[False]])])
+    await sink.report([])
+
+
+async def test_events_arrive(stand: Stand, sink: Sink) -> None:
+    await sink.report(EVENTS)
+    assert stand.alarms() == 1
+    await sink.report(EVENTS)
+    assert stand.alarms() == stand.copies
+
+
+async def test_a_far_side_that_is_away_is_a_lost_connection(stand: Stand) -> None:
+    sink = make(stand, stand.unreachable())
+    with pytest.raises(ConnectionLost):
+        await sink.write([rows({"x": F64}, (1.0,))])
+    with pytest.raises(ConnectionLost):
+        await sink.report(EVENTS)
+    await sink.close()
+
+
+async def test_closing_a_sink_that_was_never_used(stand: Stand) -> None:
+    await make(stand, stand.settings()).close()

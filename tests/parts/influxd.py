@@ -1,0 +1,78 @@
+"""InfluxDB 1.6.7 of Debian: started on free ports, asked by InfluxQL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from tests.parts.process import Part, find, free_port
+
+MAX_BODY = 1_000_000
+
+_CONFIG = """\
+reporting-disabled = true
+bind-address = "127.0.0.1:{rpc_port}"
+[meta]
+  dir = "{directory}/meta"
+[data]
+  dir = "{directory}/data"
+  wal-dir = "{directory}/wal"
+  index-version = "inmem"
+  query-log-enabled = false
+[http]
+  bind-address = "127.0.0.1:{port}"
+  log-enabled = false
+  max-body-size = {max_body}
+[subscriber]
+  enabled = false
+[monitor]
+  store-enabled = false
+"""
+
+
+class Influxd(Part):
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def query(self, text: str, database: str = "") -> list[dict[str, object]]:
+        """The rows of the only statement; its group tags are among the columns."""
+        form = urlencode({"q": text, "db": database, "epoch": "ns"}).encode()
+        with urlopen(f"{self.url}/query", form, timeout=10) as answer:
+            result = json.load(answer)["results"][0]
+        if "error" in result:
+            raise ValueError(result["error"])
+        return [
+            {**series.get("tags", {}), **dict(zip(series["columns"], values, strict=True))}
+            for series in result.get("series", [])
+            for values in series["values"]
+        ]
+
+    def create(self, database: str) -> str:
+        """An empty database of that name, and the name again."""
+        self.query(f'drop database "{database}"')
+        self.query(f'create database "{database}"')
+        return database
+
+    def answers(self) -> bool:
+        with urlopen(f"{self.url}/ping", timeout=1) as answer:
+            return bool(answer.status == 204)
+
+
+@contextlib.contextmanager
+def influxd(directory: Path) -> Iterator[Influxd]:
+    """A server with its files in `directory`. It refuses bodies above `MAX_BODY` bytes."""
+    program = find("influxd", "influxdb")
+    port, rpc_port = free_port(), free_port()
+    config = directory / "influxd.conf"
+    config.write_text(_CONFIG.format(directory=directory, port=port, rpc_port=rpc_port, max_body=MAX_BODY))
+    part = Influxd([program, "run", "-config", str(config)], port, directory / "influxd.log")
+    part.wait(part.answers)
+    try:
+        yield part
+    finally:
+        part.stop()
