@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -39,7 +40,7 @@ class Influxd(Part):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def query(self, text: str, database: str = "") -> list[dict[str, object]]:
+    def query(self, text: str, database: str = "") -> list[dict[str, Any]]:
         """The rows of the only statement; its group tags are among the columns."""
         form = urlencode({"q": text, "db": database, "epoch": "ns"}).encode()
         with urlopen(f"{self.url}/query", form, timeout=10) as answer:

@@ -38,7 +38,8 @@ def start(folder: Path, *options: str, registers: int = 1000) -> Part:
 
 
 def poll(port: int, table: str, address: int, count: int = 1) -> list[str]:
-    """What mbpoll reads. `table` is in its own words: `4`, `4:float`, `4:int`, `3`, `0`; `address` counts from 0; words are in order ABCD."""
+    """What mbpoll reads, words in order ABCD. `table` is in mbpoll's own words, such as `4`, `4:float`, `4:int`, `3` or
+    `0`; `address` counts from 0."""
     command = [find("mbpoll", "mbpoll"), "-m", "tcp", "-p", str(port), "-a", "1", "-0", "-1", "-q", "-B"]
     command += ["-t", table, "-r", str(address), "-c", str(count), "127.0.0.1"]
     lines = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()

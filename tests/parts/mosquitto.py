@@ -66,7 +66,7 @@ class Mosquitto(Part):
     ) -> None:
         """Publish with mosquitto_pub and return when the broker has it; with `lines`, each line is a message."""
         body = payload.encode() if isinstance(payload, str) else payload
-        command = [find("mosquitto_pub", "mosquitto-clients"), "-p", str(self.port), "-V", "mqttv5"]
+        command = [find("mosquitto_pub", "mosquitto-clients"), "-h", "127.0.0.1", "-p", str(self.port), "-V", "mqttv5"]
         command += ["-q", str(qos), "-t", topic, *options, "-l" if lines else "-s" if body else "-n"]
         subprocess.run(command, input=body, check=True, timeout=30, capture_output=True)
 
