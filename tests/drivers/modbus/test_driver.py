@@ -77,6 +77,19 @@ async def test_an_exception_costs_only_its_own_block() -> None:
     assert values(scan) == [0, 0, 2 * GAP]
 
 
+async def test_a_value_that_is_gone_does_not_stay_as_it_was() -> None:
+    failing = False
+
+    def behave(wire: Wire, query: Query) -> None:
+        wire.send(query.exception(4) if failing else query.good())
+
+    group = group_of(words(1, start=7))
+    async with serving(behave) as (port, _), session(link_of(port, group)) as driver:
+        assert values(await driver.read(group)) == [7]
+        failing = True
+        assert values(await driver.read(group)) == [0]
+
+
 @pytest.mark.parametrize("in_flight", [1, 8])
 async def test_a_missing_register_is_cornered_within_the_read_and_left_alone_for_an_hour(in_flight: int) -> None:
     def behave(wire: Wire, query: Query) -> None:
