@@ -50,7 +50,7 @@ async def _note(journal: Journal, sink: str, stream: Stream, oldest: dict[str, i
         return
     for chunk in await journal.read(stream, pending[0], pending[0] + 1, 1):
         if times := _times(chunk):
-            oldest[sink] = min(times, default=oldest.get(sink, times[0]))
+            oldest[sink] = min(*times, oldest.get(sink, times[0]))
 
 
 def _times(chunk: Chunk) -> list[int]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Receiver(Protocol):
     """What a driver is given: the door into the cell. Call it from the event loop only; nothing here waits."""
 
-    clock: Clock
+    @property
+    def clock(self) -> Clock: ...
 
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         """Hand a scan over. It is judged before this returns. `durable` is called, on the event loop and in the

@@ -64,7 +64,7 @@ def validate(model: type[Model], node: Node, keys: Keys, report: Report) -> Mode
         return _rebase(model.model_validate_json(json.dumps(node.plain()), strict=True), node)
     except ValidationError as error:
         mistakes = [_Mistake(model, node, keys, details) for details in error.errors(include_url=False)]
-    for mistake in list(_distinct(mistakes)):
+    for mistake in _distinct(mistakes):
         report.add(mistake.place, mistake.message, mistake.hint, mistake.keys)
     return None
 
@@ -110,7 +110,7 @@ class _Mistake:
         self.keys = (*keys, *inner)
         self.expected = ""
         self.hint = ""
-        self.concerns: str | None = None
+        self.concerns: str | None = None  # the key that is missing, or that is meant
         self.message = self.describe()
 
     @property
@@ -149,7 +149,7 @@ class _Mistake:
 
     def describe_missing(self, key: str) -> str:
         self.concerns = key
-        self.hint = descriptions(self.model, self.error["loc"][:-1]).get(key, "")
+        self.hint = fields(self.model, self.error["loc"][:-1]).get(key, "")
         return f"missing key {shown(key)}"
 
     def describe_name(self) -> str:
@@ -180,20 +180,22 @@ def _walk(node: Node, loc: Keys) -> tuple[Node, Keys]:
     return node, tuple(inner)
 
 
-def _distinct(mistakes: list[_Mistake]) -> Iterator[_Mistake]:
+def _distinct(mistakes: list[_Mistake]) -> list[_Mistake]:
     """The branches of a union that one value fails are one mistake: it fits none of them. And a key is not missing
     that stands there misspelt."""
-    united: dict[Keys, _Mistake] = {}
     misspelt = {(each.keys, each.concerns) for each in mistakes if each.error["type"] == "extra_forbidden"}
+    united: dict[Keys, _Mistake] = {}
+    distinct = []
     for mistake in mistakes:
         if mistake.error["type"] == "missing" and (mistake.keys, mistake.concerns) in misspelt:
             continue
         first = united.setdefault(mistake.keys, mistake) if mistake.expected else mistake
         if first is mistake:
-            yield mistake
+            distinct.append(mistake)
         elif mistake.expected not in first.expected:
             first.expected += f" or {mistake.expected}"
             first.message = f"expected {first.expected}, found {shown(first.node.value)}"
+    return distinct
 
 
 def _whole(value: object) -> object:
@@ -209,8 +211,8 @@ def _hint(kind: str, found: object, expected: str) -> str:
     if not isinstance(found, str):
         return ""
     if kind in ("enum", "literal_error", "union_tag_invalid"):
-        hint = suggestion(found, re.split(", | or ", expected), "values")
-        return hint if hint.startswith("did") else ""
+        close = closest(found, re.split(", | or ", expected))
+        return f"did you mean {shown(close)}?" if close else ""
     if kind == "bool_type" and found.lower() in _TRUTHS:
         return "write true or false, without quotes"
     return _number_hint(found) if kind in ("int_type", "float_type") else ""
@@ -227,13 +229,8 @@ def _number_hint(found: str) -> str:
         return ""
 
 
-def fields(model: type[BaseModel], loc: Keys = ()) -> list[str]:
-    """The keys that are known at `loc` inside a model."""
-    return [field.alias or name for each in _models_at(model, loc) for name, field in each.model_fields.items()]
-
-
-def descriptions(model: type[BaseModel], loc: Keys) -> dict[str, str]:
-    """What the keys at `loc` inside a model mean."""
+def fields(model: type[BaseModel], loc: Keys = ()) -> dict[str, str]:
+    """The keys that are known at `loc` inside a model, and what they mean."""
     return {
         field.alias or name: field.description or ""
         for each in _models_at(model, loc)

@@ -89,17 +89,24 @@ class Node:
         return self.value
 
 
+def obstacle(path: Path) -> str | None:
+    """Why there is nothing to read at a path, None where there is a file."""
+    try:
+        return None if path.is_file() else "there is no such file"
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
+
+
 def read(path: Path, report: Report) -> Node | None:
     """The document in a file; None where it cannot be used, and the report then says why."""
-    place = Place(str(path))
+    if reason := obstacle(path):
+        report.add(Place(str(path)), reason)
+        return None
     try:
-        if not path.is_file():
-            report.add(place, "there is no such file")
-            return None
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        report.add(place, f"the file cannot be read: {error.strerror}")
+        report.add(Place(str(path)), f"the file cannot be read: {error.strerror}")
         return None
     return parse(content, str(path), report)
 

@@ -6,9 +6,10 @@ decides what is read, and nobody else.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from gateway.document import Node, read
+from gateway.document import Node, obstacle, read
 from gateway.problems import Place, Report, shown
 
 SECTIONS = ("templates", "links", "devices", "sinks", "rules")
@@ -18,7 +19,7 @@ MAX_FILES = 1_000
 def gather(path: Path, report: Report) -> tuple[Node | None, tuple[Path, ...]]:
     """The configuration in `path` and all that it includes, as one mapping without `include`, and the files it
     came from. None where one of the files cannot be used, and the report then says why."""
-    gatherer = _Gatherer(path.parent.resolve(), report)
+    gatherer = _Gatherer(_real(path.parent), report)
     root = gatherer.gather(path, Place(str(path)))
     return root, tuple(gatherer.seen)
 
@@ -32,7 +33,7 @@ class _Gatherer:
 
     def gather(self, path: Path, place: Place) -> Node | None:
         """`place` is where the file is asked for."""
-        real = path.resolve()
+        real = _real(path)
         self.seen[real] = place
         self.open.append(real)
         node = read(path, self.report)
@@ -63,16 +64,11 @@ class _Gatherer:
         return names
 
     def include(self, name: str, place: Place, path: Path) -> Node | None:
-        try:
-            real = path.resolve()
-        except (OSError, RuntimeError):
-            self.report.add(place, f"cannot include {shown(name)}: its links lead nowhere")
-            return None
-        if fault := self.fault(name, real):
+        if fault := self.fault(name, _real(path)):
             self.report.add(place, *fault)
             return None
-        if not path.is_file():
-            self.report.add(place, f"cannot include {shown(name)}: there is no such file")
+        if reason := obstacle(path):
+            self.report.add(place, f"cannot include {shown(name)}: {reason}")
             return None
         return self.gather(path, place)
 
@@ -107,3 +103,8 @@ class _Gatherer:
             places = second.members[name].anchor, first.members[name].anchor
             self.report.add(places[0], f"{section}.{name} is given twice", f"the first is at {places[1]}")
         return Node(first.place, {**second.members, **first.members}, first.key)
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads, links and all. Unlike Path.resolve it bears with links that go in a circle."""
+    return Path(os.path.realpath(path))

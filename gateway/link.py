@@ -43,8 +43,8 @@ class Health:
     newest: dict[TagGroup, int] = field(default_factory=dict)
 
 
-class LinkSupervisor(Receiver):
-    """Keeps one link alive for ever: a session, a pause, the next session."""
+class LinkSupervisor:
+    """Keeps one link alive for ever: a session, a pause, the next session. It is the driver's `Receiver`."""
 
     def __init__(self, link: Link, make: Callable[[Link, Receiver], Driver], bus: Bus, clock: Clock) -> None:
         self.link = link

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gateway.fields import Duration, Secret, Settings, parse_duration
 
@@ -35,6 +35,12 @@ class JournalSettings(Settings):
         None,
         description="seals all that is on disk: 64 hexadecimal digits; unless set, the file journal.key in data",
     )
+
+    @model_validator(mode="after")
+    def _holds_segments(self) -> JournalSettings:
+        if self.max_bytes < 2 * self.segment_bytes:
+            raise ValueError("max_bytes is room for two segments of segment_bytes or more: only whole ones are dropped")
+        return self
 
 
 class SiteSettings(Settings):

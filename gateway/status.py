@@ -1,6 +1,6 @@
-"""How a running cell is: one picture of its links, devices, sinks and alarms, taken at one moment.
+"""How a running cell is: its links, devices, sinks and alarms, taken at one moment.
 
-Pure, and light to import: the command line reads these pictures too, and it shall start fast.
+Pure, and light to import: the command line reads these too, and it shall start fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WINDOW = 10 * SECOND
 
 
-class LinkPicture(msgspec.Struct, frozen=True):
+class LinkStatus(msgspec.Struct, frozen=True):
     """`refused` counts what could not become a scan, and the times that the link went down."""
 
     id: str
@@ -34,7 +34,7 @@ class LinkPicture(msgspec.Struct, frozen=True):
     refused: int
 
 
-class DevicePicture(msgspec.Struct, frozen=True):
+class DeviceStatus(msgspec.Struct, frozen=True):
     """`since` (nanoseconds UTC) is when it came into its state, `fresh_s` how old its freshest value is, and `rate` its
     points per second; both are None where nobody knows yet."""
 
@@ -50,7 +50,7 @@ class DevicePicture(msgspec.Struct, frozen=True):
     rate: float | None
 
 
-class SinkPicture(msgspec.Struct, frozen=True):
+class SinkStatus(msgspec.Struct, frozen=True):
     """Counts are points, and ingested = delivered + pending + dead_letters + dropped. `oldest_s` is the age of the
     oldest that is pending on disk; None where nothing is, or where the journal did not say in time."""
 
@@ -66,7 +66,7 @@ class SinkPicture(msgspec.Struct, frozen=True):
     oldest_s: float | None
 
 
-class AlarmPicture(msgspec.Struct, frozen=True):
+class AlarmEntry(msgspec.Struct, frozen=True):
     """`since` is nanoseconds UTC. An alarm is `active` while its condition holds, acknowledged or not."""
 
     alarm: str
@@ -90,10 +90,10 @@ class Status(msgspec.Struct, frozen=True):
     lag_s: float
     failure: str
     journal_bytes: int
-    links: tuple[LinkPicture, ...]
-    devices: tuple[DevicePicture, ...]
-    sinks: tuple[SinkPicture, ...]
-    alarms: tuple[AlarmPicture, ...]
+    links: tuple[LinkStatus, ...]
+    devices: tuple[DeviceStatus, ...]
+    sinks: tuple[SinkStatus, ...]
+    alarms: tuple[AlarmEntry, ...]
 
     @property
     def uptime_s(self) -> float:
@@ -115,22 +115,22 @@ class Rates:
 
     def rate(self, device: str) -> float | None:
         """None before the second sample."""
-        if len(self._samples) < 2:
+        if not self._samples:
             return None
         (began, before), (ended, after) = self._samples[0], self._samples[-1]
-        return (after[device] - before[device]) * SECOND / (ended - began)
+        return None if began == ended else (after[device] - before[device]) * SECOND / (ended - began)
 
 
 def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
-    """The picture of this moment. Nothing is awaited in between, so the counts of a sink always add up."""
-    alarms = [picture for picture in map(alarm, cell.engine.alarms()) if picture.state != "normal"]
+    """The cell at this moment. Nothing is awaited in between, so the counts of a sink always add up."""
+    alarms = [entry for entry in map(alarm, cell.engine.alarms()) if entry.state != "normal"]
     return Status(
         site=cell.configuration.site,
         cell=cell.configuration.cell,
         time=cell.clock.now(),
         started=cell.started,
         lag_s=cell.lag,
-        failure=cell.journal.failing,
+        failure=cell.journal._failing,
         journal_bytes=backlog.bytes,
         links=tuple(_link(link) for link in cell.links.values()),
         devices=tuple(_device(link, health, rates) for link in cell.links.values() for health in link.health.values()),
@@ -144,8 +144,8 @@ def points(cell: Cell) -> dict[str, int]:
     return {health.device.id: health.points for link in cell.links.values() for health in link.health.values()}
 
 
-def alarm(status: AlarmStatus) -> AlarmPicture:
-    return AlarmPicture(
+def alarm(status: AlarmStatus) -> AlarmEntry:
+    return AlarmEntry(
         alarm=status.alarm,
         tag=status.tag,
         state=status.state.value,
@@ -157,8 +157,8 @@ def alarm(status: AlarmStatus) -> AlarmPicture:
     )
 
 
-def _link(link: LinkSupervisor) -> LinkPicture:
-    return LinkPicture(
+def _link(link: LinkSupervisor) -> LinkStatus:
+    return LinkStatus(
         id=link.link.id,
         driver=link.link.driver,
         online=link.online,
@@ -168,9 +168,9 @@ def _link(link: LinkSupervisor) -> LinkPicture:
     )
 
 
-def _device(link: LinkSupervisor, health: Health, rates: Rates) -> DevicePicture:
+def _device(link: LinkSupervisor, health: Health, rates: Rates) -> DeviceStatus:
     freshest = max(health.fresh.values(), default=None)
-    return DevicePicture(
+    return DeviceStatus(
         id=health.device.id,
         link=link.link.id,
         state=health.state.value,
@@ -184,10 +184,10 @@ def _device(link: LinkSupervisor, health: Health, rates: Rates) -> DevicePicture
     )
 
 
-def _sink(cell: Cell, forwarder: Forwarder, backlog: Backlog) -> SinkPicture:
+def _sink(cell: Cell, forwarder: Forwarder, backlog: Backlog) -> SinkStatus:
     counts = cell.journal.statistics(forwarder.name)
     oldest = backlog.oldest.get(forwarder.name) if counts.pending else None
-    return SinkPicture(
+    return SinkStatus(
         id=forwarder.name,
         online=forwarder.online,
         reason=forwarder.reason,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue
 
 from gateway import plugins
-from gateway.site import SiteSettings
+from gateway.site import NAME, SiteSettings
 from rules.settings import RuleSettings
 
 
@@ -44,7 +44,8 @@ class _Schema:
         }
         body = self.body("site", SiteSettings)
         for section, entry in entries.items():
-            body["properties"][section]["additionalProperties"] = entry
+            body["properties"][section] |= {"patternProperties": {NAME: entry}, "additionalProperties": False}
+        del body["required"]  # a file that is included has only some of the sections
         draft = "https://json-schema.org/draft/2020-12/schema"
         return {"$schema": draft, **body, "title": "Edgeward configuration", "$defs": self.definitions}
 
@@ -53,6 +54,8 @@ class _Schema:
         body = model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
         inner = body.pop("$defs", {})
         self.definitions |= {f"{prefix}.{name}": definition for name, definition in inner.items()}
+        for each in (body, *inner.values()):
+            _drop_defaults(each)
         return body
 
     def link(self, name: str, driver: ModuleType) -> JsonSchemaValue:
@@ -87,3 +90,10 @@ class _Schema:
             body["properties"][name] = self.body(f"condition.{name}", module.Settings)
         body["oneOf"] = [{"required": [name]} for name in conditions]
         return body
+
+
+def _drop_defaults(body: JsonSchemaValue) -> None:
+    """Without the defaults that are not as people write them: a duration is 10s to them, and nanoseconds to us."""
+    for field in body.get("properties", {}).values():
+        if field.get("type") == "string" and not isinstance(field.get("default"), str):
+            field.pop("default", None)

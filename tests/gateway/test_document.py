@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 from hypothesis import given
@@ -207,6 +208,7 @@ MORSELS += ["%YAML 1.2\n", "\\x00", "\\ud800", "\u2028", "\x85", "\ufeff", "\x00
 NEARLY_YAML = st.lists(st.sampled_from(MORSELS), max_size=24).map("".join).map(str.encode)
 
 
+@hypothesis.settings(deadline=None)
 @given(st.binary(max_size=64) | NEARLY_YAML)
 def test_whatever_comes_is_a_document_or_a_problem(content: bytes) -> None:
     report = Report()
@@ -216,6 +218,7 @@ def test_whatever_comes_is_a_document_or_a_problem(content: bytes) -> None:
     assert all(0 <= problem.line <= breaks + 2 for problem in report)  # the end of the text may be a line of its own
 
 
+@hypothesis.settings(deadline=None)
 @given(NEARLY_YAML)
 def test_whatever_comes_to_the_parser_in_python_is_a_document_or_a_problem(content: bytes) -> None:
     report = Report()
@@ -234,6 +237,7 @@ DATA = st.recursive(
 )
 
 
+@hypothesis.settings(deadline=None)
 @given(DATA)
 def test_json_is_yaml_and_reads_the_same(value: object) -> None:
     content = json.dumps({"value": value}, ensure_ascii=False).encode()

@@ -9,16 +9,18 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import settings
+from gateway import plugins, settings
 from gateway.clock import MILLISECOND, SECOND
 from gateway.model import TagGroup, ValueType
 from gateway.problems import InvalidConfiguration, Place, Problem, Report
@@ -197,6 +199,7 @@ def test_one_mistake_in_a_template_is_one_problem() -> None:
 LINES = PLANT.splitlines()
 
 
+@hypothesis.settings(deadline=None)
 @given(
     st.integers(0, len(LINES) - 1), st.integers(0, 60), st.sampled_from([*"{}[],:0-", "null", "\n", "{}", "9e9", "x"])
 )
@@ -222,6 +225,7 @@ SHAPES: st.SearchStrategy[object] = st.sampled_from(
 )
 
 
+@hypothesis.settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(WAYS), SHAPES), max_size=3))
 def test_any_shape_in_any_place_is_a_problem_or_another_configuration(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[tuple[str, ...], object]]
@@ -233,3 +237,39 @@ def test_any_shape_in_any_place_is_a_problem_or_another_configuration(
             inner[last] = copy.deepcopy(value)
     found = problems(tmp_path_factory.getbasetemp() / "shape.yaml", json.dumps(data))
     assert all(problem.message and problem.line == 1 for problem in found)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "circle.yaml", "folder", "nothing/there.yaml", "plant.yaml/there.yaml"])
+def test_an_include_that_is_no_file_is_a_problem_where_it_stands(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle.yaml").symlink_to("circle.yaml")
+    (tmp_path / "folder").mkdir()
+    (problem,) = problems(tmp_path / "plant.yaml", f"include: [{name}]\n{PLANT}")
+    assert (problem.line, problem.column) == (1, 11)
+    assert problem.message.startswith("cannot include")
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "outside.yaml").write_text("rules: {}\n")
+    (tmp_path / "inside" / "more.yaml").symlink_to("../outside.yaml")
+    (problem,) = problems(tmp_path / "inside" / "plant.yaml", f"include: [more.yaml]\n{PLANT}")
+    assert "lies outside" in problem.message
+
+
+def test_a_path_that_goes_in_a_circle_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "circle.yaml").symlink_to("circle.yaml")
+    with pytest.raises(InvalidConfiguration, match="there is no such file"):
+        settings.load(tmp_path / "circle.yaml")
+
+
+def test_a_rule_has_one_condition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = tmp_path / "shelf_of_conditions"
+    shelf.mkdir()
+    for name in ("__init__", "limit", "band"):
+        (shelf / f"{name}.py").write_text("from rules.conditions.limit import Condition, Settings\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(plugins.PACKAGES, "condition", shelf.name)
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    (problem,) = problems(tmp_path / "plant.yaml", f"{PLANT}    band: {{tag: press-1/oil.pressure, low: 5}}\n")
+    assert problem.message == "a rule has one condition in rules.high"
+    assert problem.hint == "found limit, band; make a rule of each"

@@ -47,11 +47,16 @@ class Exchange(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.close()
 
+    def hang(self) -> None:
+        self.server.ended.wait()
+        self.close_connection = True
+
     def trickle(self, start: bytes) -> None:
         """`start`, and then a byte at a time until the other side goes or the server ends."""
         self.wfile.write(start)
         while not self.server.ended.wait(0.005):
             self.wfile.write(b"x")
+        self.close_connection = True
 
     def flood(self, size: int) -> None:
         """A body of `size` zeros. Counts what the other side took of it."""

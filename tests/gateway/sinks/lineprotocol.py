@@ -17,8 +17,10 @@ class Line(NamedTuple):
 
 
 def parse(text: str) -> list[Line]:
-    """All lines. A field's value is its kind (float, integer, unsigned, boolean, string) and its text. Raises ValueError
-    for what InfluxDB would refuse."""
+    """All lines. A field's value is its kind (float, integer, unsigned, boolean, string) and its text.
+
+    Raises ValueError for what InfluxDB would refuse.
+    """
     lines = []
     while text:
         line, text = _line(text)

@@ -32,7 +32,9 @@ def rows(
     made = schema(columns, device, group)
     arrival = np.array([START + i * SECOND + 1 for i in range(len(values))], np.int64)
     planes: tuple[Plane, ...] = tuple(
-        np.array([list(row[span.start : span.stop]) for row in values], span.type.dtype).reshape(len(values), span.stop - span.start)
+        np.array([list(row[span.start : span.stop]) for row in values], span.type.dtype).reshape(
+            len(values), span.stop - span.start
+        )
         for span in made.spans
     )
     return Rows(

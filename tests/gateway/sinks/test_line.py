@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import Rows, ValueType
+from gateway.model import Rows, Value, ValueType
 from gateway.sinks import _line
 from gateway.sinks._line import Dialect, Renderer, Unsigned
 from tests.gateway.sinks.lineprotocol import Line, parse
@@ -33,7 +33,9 @@ def read(*batches: Rows, site: str = "plant-1", cell: str = "line-a") -> list[Li
 
 def test_one_line_a_row() -> None:
     body = render(rows(TWO, (7, 0.1), (-7, 2.0)))
-    assert body == HEAD + b"speed=7i,load=0.1 %d\n" % START + HEAD + b"speed=-7i,load=2.0 %d\n" % (START + 1_000_000_000)
+    assert body == HEAD + b"speed=7i,load=0.1 %d\n" % START + HEAD + b"speed=-7i,load=2.0 %d\n" % (
+        START + 1_000_000_000
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_one_line_a_row() -> None:
         (TEXT, "\ud800", b'"?"'),
     ],
 )
-def test_every_type(type: ValueType, value: object, text: bytes) -> None:
+def test_every_type(type: ValueType, value: Value, text: bytes) -> None:
     assert render(rows({"x": type}, (value,))) == HEAD + b"x=%b %d\n" % (text, START)
 
 
@@ -99,7 +101,10 @@ def test_no_finite_number_is_bad(type: ValueType, value: float) -> None:
 
 
 def test_no_finite_number_keeps_the_code_it_came_with() -> None:
-    assert render(rows({"x": F64}, (float("nan"),), status=[[UNCERTAIN]])) == HEAD + b"x.q=%di %d\n" % (UNCERTAIN, START)
+    assert render(rows({"x": F64}, (float("nan"),), status=[[UNCERTAIN]])) == HEAD + b"x.q=%di %d\n" % (
+        UNCERTAIN,
+        START,
+    )
 
 
 def test_what_is_not_there_is_left_out() -> None:

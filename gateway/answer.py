@@ -1,0 +1,150 @@
+"""What the control door answers: a request and who asks in, a reply out. Knows neither sockets nor lines."""
+
+from __future__ import annotations
+
+import asyncio
+import pwd
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+from gateway import backlog, status
+from gateway.cell import Cell
+from gateway.door import (
+    Acknowledge,
+    AcknowledgeReply,
+    AlarmsReply,
+    AnyReply,
+    AskAlarms,
+    AskStatus,
+    AskTags,
+    Failure,
+    Read,
+    ReadingsReply,
+    StatusReply,
+    TagEntry,
+    TagReading,
+    TagsReply,
+    Write,
+    WriteReply,
+)
+from gateway.errors import CommandRefused
+from gateway.model import Reading, quality
+from gateway.problems import shown, suggestion
+from gateway.status import Rates
+
+Question: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge
+
+_SLICE = 256
+"""Readings that are looked up at once: well under a millisecond of the event loop."""
+
+_INTEGERS = range(-(1 << 63), 1 << 64)
+
+
+class Desk:
+    """Answers for one cell. `rates` has to be sampled by somebody."""
+
+    def __init__(self, cell: Cell, rates: Rates) -> None:
+        self._cell = cell
+        self._rates = rates
+
+    async def answer(self, request: Question, uid: int) -> AnyReply:
+        match request:
+            case AskStatus():
+                return StatusReply(status.collect(self._cell, await backlog.look(self._cell), self._rates))
+            case AskTags():
+                return TagsReply(tuple(map(self._entry, self._cell.image.tags())))
+            case AskAlarms():
+                return AlarmsReply(tuple(map(status.alarm, self._cell.engine.alarms())))
+            case Read():
+                return await self._read(request.tag)
+            case Write():
+                return await self._write(request, uid)
+            case Acknowledge():
+                return await self._acknowledge(request.alarm, uid)
+
+    async def unknown(self, tags: Iterable[str]) -> Failure | None:
+        """The failure of a request that names a tag which does not exist."""
+        known = set(self._cell.image.tags())
+        tag = next((tag for tag in tags if tag not in known), None)
+        return None if tag is None else await _unknown("tag", tag, sorted(known))
+
+    def changes(self, tags: Sequence[str]) -> Changes:
+        """Of some tags, or of all where none is named."""
+        return Changes(self._cell, tuple(tags) or tuple(self._cell.image.tags()))
+
+    def _entry(self, name: str) -> TagEntry:
+        tag = self._cell.image.tag(name)
+        return TagEntry(tag.id, tag.type.value, tag.unit, tag.writable, tag.description)
+
+    async def _read(self, tag: str) -> AnyReply:
+        if failure := await self.unknown([tag]):
+            return failure
+        return ReadingsReply((entry(self._cell, tag, self._cell.image.read(tag, self._cell.clock.now())),))
+
+    async def _write(self, request: Write, uid: int) -> AnyReply:
+        if failure := await self.unknown([request.tag]):
+            return failure
+        if isinstance(request.value, int) and request.value not in _INTEGERS:
+            return Failure("the value has more than 64 bits")
+        done = await self._cell.write(request.tag, request.value, await _name(uid))
+        return WriteReply(done.tag, done.value, done.outcome.value, done.reason, done.command)
+
+    async def _acknowledge(self, alarm: str, uid: int) -> AnyReply:
+        known = [each.alarm for each in self._cell.engine.alarms()]
+        if alarm not in known:
+            return await _unknown("alarm", alarm, known)
+        user = await _name(uid)
+        try:
+            event = self._cell.acknowledge(alarm, user)
+        except CommandRefused as error:
+            return Failure(str(error))
+        return AcknowledgeReply(event.alarm, event.state.value, event.previous.value, user)
+
+
+class Changes:
+    """What has changed of some tags since it was last looked at; at first that is everything."""
+
+    def __init__(self, cell: Cell, tags: tuple[str, ...]) -> None:
+        self._cell = cell
+        self._tags = tags
+        self._seen: dict[str, Reading] = {}
+
+    def look(self) -> Iterator[tuple[TagReading, ...]]:
+        """Some hundred tags at a step, so that others get their turn in between. A step may bring nothing."""
+        for start in range(0, len(self._tags), _SLICE):
+            now = self._cell.clock.now()
+            yield tuple(self._changed(self._tags[start : start + _SLICE], now))
+
+    def _changed(self, tags: Sequence[str], now: int) -> Iterator[TagReading]:
+        for tag in tags:
+            reading = self._cell.image.read(tag, now)
+            if self._seen.get(tag) != reading:
+                self._seen[tag] = reading
+                yield entry(self._cell, tag, reading)
+
+
+def entry(cell: Cell, tag: str, reading: Reading) -> TagReading:
+    return TagReading(
+        tag=tag,
+        value=reading.value,
+        unit=cell.image.tag(tag).unit,
+        quality=quality(reading.status).name.lower(),
+        status=reading.status,
+        stale=reading.stale,
+        source_time=reading.source_time,
+        gateway_time=reading.gateway_time,
+    )
+
+
+async def _unknown(kind: str, name: str, known: Sequence[str]) -> Failure:
+    """In a thread: among thousands of names, the search for a similar one takes its time."""
+    hint = await asyncio.to_thread(suggestion, name, known, f"{kind}s")
+    return Failure(f"there is no {kind} {shown(name)}", hint)
+
+
+async def _name(uid: int) -> str:
+    """Who it is, for the record. In a thread: a directory service may be asked."""
+    try:
+        return (await asyncio.to_thread(pwd.getpwuid, uid)).pw_name
+    except KeyError:
+        return f"uid-{uid}"
