@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.clock import Clock
+from gateway.deadband import deadbands
 from gateway.image import Image
 from gateway.model import AnyEvent, Command, Scan, StatusCode
 from gateway.notice import Notices
@@ -30,6 +31,8 @@ class Keeper(Protocol):
 
     def append(self, scan: Scan, durable: Callable[[], None] | None = None) -> None: ...
 
+    def follow(self, durable: Callable[[], None]) -> None: ...
+
     def record(self, event: AnyEvent) -> None: ...
 
 
@@ -37,6 +40,7 @@ class Bus:
     """`obey` takes the commands that rules give; `told` is called with every event."""
 
     def __init__(self, clock: Clock, image: Image, judge: Judge, keeper: Keeper) -> None:
+        self._deadbands = deadbands(image.groups())
         self._clock = clock
         self._image = image
         self._judge = judge
@@ -44,16 +48,21 @@ class Bus:
         self._notices = Notices(_log)
         self.obey: Callable[[Command], None] = lambda command: None
         self.told: list[Callable[[AnyEvent], None]] = []
-        self.watchers: list[Callable[[Scan], None]] = []
 
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         """Into the image, past the rules, into the journal. Raises JournalFull, after everything else was done."""
         mark_unreal(scan)
         self._image.update(scan)
         self.act(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
-        for watcher in self.watchers:
-            watcher(scan)
-        self._keeper.append(scan, durable)
+        self._keep(scan, durable)
+
+    def _keep(self, scan: Scan, durable: Callable[[], None] | None) -> None:
+        deadband = self._deadbands.get(scan.group)
+        news = scan if deadband is None else deadband.filter(scan)
+        if news is not None:
+            self._keeper.append(news, durable)
+        elif durable is not None:
+            self._keeper.follow(durable)
 
     def emit(self, event: AnyEvent) -> None:
         self._keeper.record(event)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -29,7 +30,7 @@ def parse_duration(text: object) -> int:
 
 Duration: TypeAlias = Annotated[
     int,
-    BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)]),
+    BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=f"^{_DURATION.pattern}$")]),
 ]
 """A span of time, in nanoseconds; written with its unit."""
 
@@ -38,6 +39,9 @@ class Settings(BaseModel):
     """The ground of every settings model: a key that is not known is a mistake, and nothing changes once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+_MOST_SECRET = 64 * 1024
 
 
 class Secret(Settings):
@@ -66,8 +70,12 @@ class Secret(Settings):
             if self.env not in os.environ:
                 raise LookupError(f"the environment variable {self.env} is not set")
             return os.environ[self.env]
+        path = Path(str(self.file))
         try:
-            return Path(str(self.file)).read_text(encoding="utf-8").strip()
+            if not path.is_file():
+                raise LookupError(f"the secret file {path} does not exist, or is no file")
+            with path.open(encoding="utf-8") as file:
+                return file.read(_MOST_SECRET).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise LookupError(f"the secret file {self.file} cannot be read: {error}") from error
 
@@ -95,7 +103,7 @@ class GroupSettings(Settings):
     stale_after: Duration | None = Field(
         None, description="older values are stale; 3 scan intervals, or 60s, unless set"
     )
-    tags: dict[str, TagSettings]
+    tags: Mapping[str, TagSettings] = Field(min_length=1)
 
 
 class PolledSettings(GroupSettings):
@@ -109,7 +117,7 @@ class DeviceSettings(Settings):
 
     link: str = Field(description="the link that it is reached by")
     description: str = ""
-    groups: dict[str, GroupSettings]
+    groups: Mapping[str, GroupSettings] = Field(min_length=1)
 
 
 class LinkSettings(Settings):

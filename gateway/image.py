@@ -13,7 +13,8 @@ _NEVER = Reading(None, StatusCode.BAD_WAITING_FOR_INITIAL_DATA, 0, 0, stale=True
 
 class Image:
     def __init__(self, groups: Iterable[TagGroup]) -> None:
-        self._where = {tag.id: (group, column) for group in groups for column, tag in enumerate(group.columns)}
+        self._groups = tuple(groups)
+        self._where = {tag.id: (group, column) for group in self._groups for column, tag in enumerate(group.columns)}
         self._last: dict[TagGroup, Scan] = {}
 
     def update(self, scan: Scan) -> None:
@@ -38,6 +39,9 @@ class Image:
         """Raises KeyError."""
         group, column = self._where[tag]
         return group.columns[column]
+
+    def groups(self) -> tuple[TagGroup, ...]:
+        return self._groups
 
     def tags(self) -> Iterable[str]:
         return self._where

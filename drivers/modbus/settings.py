@@ -100,7 +100,7 @@ class GroupSettings(fields.PolledSettings):
     """Tags that are read together, in as few requests as their addresses allow."""
 
     # A frozen model is never written through its base, so the narrower type is safe.
-    tags: dict[str, TagSettings] = Field(min_length=1)  # type: ignore[assignment]
+    tags: dict[str, TagSettings] = Field(min_length=1)
 
 
 class DeviceSettings(fields.DeviceSettings):
@@ -109,7 +109,7 @@ class DeviceSettings(fields.DeviceSettings):
     unit: int = Field(1, ge=0, le=255, description="unit id; 255 or 0 where the device itself is at the address")
     max_gap: int = Field(8, ge=0, le=124, description="unused registers read along to save a request; 16 bits each")
     max_registers: int = Field(125, ge=1, le=125, description="registers a request; 16 bits each")
-    groups: dict[str, GroupSettings]  # type: ignore[assignment]  # as for the tags of a group
+    groups: dict[str, GroupSettings]
 
     @model_validator(mode="after")
     def _tags_fit_requests(self) -> DeviceSettings:

@@ -92,6 +92,11 @@ class Journal:
             self._durable.append(durable)
             self._urgent.set()
 
+    def follow(self, durable: Callable[[], None]) -> None:
+        """Call `durable` once all that was appended before is on disk; there is nothing to keep itself."""
+        self._durable.append(durable)
+        self._urgent.set()
+
     def record(self, event: AnyEvent) -> None:
         """Keep an event; it is committed at once."""
         self._events.append(event)
@@ -117,17 +122,19 @@ class Journal:
 
     async def _commit(self) -> None:
         if not self._scans and not self._events:
+            durable, self._durable = self._durable, []
+            _call(durable)
             return
         origin = Origin(self._boot, self._clock.monotonic(), self._clock.now())
-        batch, durable = Batch(self._scans, self._events, origin), self._durable
-        self._scans, self._events, self._durable = [], [], []
+        durable, self._durable = self._durable, []
+        batch = Batch(self._scans, self._events, origin)
+        self._scans, self._events = [], []
         rotated = await self._persist(batch)
         self._waiting[Stream.TELEMETRY] -= sum(scan.points for scan in batch.scans)
         self._waiting[Stream.EVENTS] -= len(batch.events)
         for (_, stream), delivery in self.deliveries.items():
             delivery.advance(self._store.heads[stream])
-        for call in durable:
-            call()
+        _call(durable)
         for grown in self._grown:
             grown.set()
         if rotated:
@@ -279,6 +286,11 @@ class Journal:
 
     async def _own(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._owner, call)
+
+
+def _call(durable: Iterable[Callable[[], None]]) -> None:
+    for call in durable:
+        call()
 
 
 def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Delivery]:

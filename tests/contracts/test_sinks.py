@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,8 +43,8 @@ class Stand(ABC):
     """A far side to write to, how to say so in settings, and how to look what it has."""
 
     sink: str
-    copies: int
-    """How many there are of a row that was written twice."""
+    overwrites: bool
+    """Whether a row that was written twice is there once."""
 
     @abstractmethod
     def settings(self) -> dict[str, object]: ...
@@ -63,7 +64,7 @@ class Stand(ABC):
 
 class Files(Stand):
     sink = "files"
-    copies = 2
+    overwrites = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -75,13 +76,13 @@ class Files(Stand):
         (self.directory / "file").touch()
         return {"directory": self.directory / "file"}
 
-    def lines(self, pattern: str) -> list[dict[str, object]]:
+    def lines(self, pattern: str) -> list[dict[str, Any]]:
         paths = sorted((self.directory / "archive").glob(pattern))
         return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
     def values(self, group: str, tag: str) -> list[tuple[int, float]]:
         lines = [line for line in self.lines("telemetry-*.jsonl") if line["group"] == group]
-        return [(line["time"], line["values"][tag]) for line in lines]  # type: ignore[index, misc]
+        return [(line["time"], line["values"][tag]) for line in lines if tag in line["values"]]
 
     def alarms(self) -> int:
         return sum(line.get("alarm") == "hot" for line in self.lines("events-*.jsonl"))
@@ -89,7 +90,7 @@ class Files(Stand):
 
 class Influx(Stand):
     sink = "influxdb"
-    copies = 1
+    overwrites = True
 
     def __init__(self, server: Influxd) -> None:
         self.server = server
@@ -103,7 +104,7 @@ class Influx(Stand):
 
     def values(self, group: str, tag: str) -> list[tuple[int, float]]:
         found = self.server.query(f'select "{tag}" from "{group}"', self.database)
-        return [(row["time"], row[tag]) for row in found]  # type: ignore[misc]
+        return [(row["time"], row[tag]) for row in found]
 
     def alarms(self) -> int:
         return len(self.server.query("select * from alarms where alarm = 'hot'", self.database))
@@ -111,7 +112,7 @@ class Influx(Stand):
 
 class VictoriaMetrics(Stand):
     sink = "influxdb"
-    copies = 2
+    overwrites = False
 
     def __init__(self, server: Victoria) -> None:
         self.server = server
@@ -186,15 +187,17 @@ async def test_a_write_returns_when_every_row_is_there(stand: Stand, sink: Sink)
 
 async def test_each_value_keeps_its_source_time(stand: Stand, sink: Sink) -> None:
     await sink.write([rows({"a": F64, "b": F64}, (1.0, 2.0), times=[[START, START + SECOND]], group="times")])
-    assert stand.values("times", "a")[0] == (START, 1.0)
-    assert stand.values("times", "b")[-1] == (START + SECOND, 2.0)
+    assert stand.values("times", "a") == [(START, 1.0)]
+    assert stand.values("times", "b") == [(START + SECOND, 2.0)]
 
 
 async def test_a_write_that_comes_twice_loses_nothing(stand: Stand, sink: Sink) -> None:
     batch = rows({"x": F64}, (1.0,), (2.0,), group="twice")
     await sink.write([batch])
     await sink.write([batch])
-    assert sorted(stand.values("twice", "x")) == sorted([(START, 1.0), (START + SECOND, 2.0)] * stand.copies)
+    values = stand.values("twice", "x")
+    assert set(values) == {(START, 1.0), (START + SECOND, 2.0)}
+    assert len(values) == 2 or not stand.overwrites
 
 
 async def test_no_value_is_too_odd(stand: Stand, sink: Sink) -> None:
@@ -215,7 +218,7 @@ async def test_events_arrive(stand: Stand, sink: Sink) -> None:
     await sink.report(EVENTS)
     assert stand.alarms() == 1
     await sink.report(EVENTS)
-    assert stand.alarms() == stand.copies
+    assert stand.alarms() == 1 or not stand.overwrites
 
 
 async def test_a_far_side_that_is_away_is_a_lost_connection(stand: Stand) -> None:

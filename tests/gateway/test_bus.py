@@ -22,6 +22,9 @@ class Keeper:
     def append(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         self.kept.append(scan)
 
+    def follow(self, durable: Callable[[], None]) -> None:
+        self.kept.append(durable)
+
     def record(self, event: AnyEvent) -> None:
         self.kept.append(event)
 
