@@ -21,8 +21,8 @@ class Simulator:
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
         if not first.startswith("ready"):
-            self.process.wait()
-            raise AssertionError(self.errors())
+            self.process.communicate()
+            raise AssertionError(self._told())
         self.facts = dict(fact.split("=", 1) for fact in first.split()[1:])
         self.output = ""
 
@@ -40,9 +40,7 @@ class Simulator:
         finally:
             self.process.kill()
             self.process.wait()
-        errors = self.errors()
-        self._errors.close()
-        assert (self.process.returncode, errors) == (0, "")
+        assert (self.process.returncode, self._told()) == (0, "")
 
     def ask(self, line: dict[str, object]) -> dict[str, object]:
         """Send a line to its control, and read the answer."""
@@ -53,9 +51,11 @@ class Simulator:
         answer: dict[str, object] = json.loads(self.process.stdout.readline())
         return answer
 
-    def errors(self) -> str:
-        self._errors.seek(0)
-        return self._errors.read().decode()
+    def _told(self) -> str:
+        """What stood on stderr."""
+        with self._errors:
+            self._errors.seek(0)
+            return self._errors.read().decode()
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from influxdb_client import InfluxDBClient, Point
+from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 
 from simulators.cloud import STATUSES, serve
@@ -99,7 +99,7 @@ async def test_cut_by_refusing_connections(tmp_path: Path) -> None:
     async with stage(tmp_path / "log") as writer:
         assert await writer.write("m v=1 1") == 204
         assert await writer.cut(True) == 200
-        with pytest.raises(aiohttp.ClientConnectorError, match="refused|Cannot connect"):
+        with pytest.raises(aiohttp.ClientConnectorError, match="Cannot connect"):
             await writer.write("m v=2 2")
         assert (await writer.stats())["mode"] == "refuse"
         assert await writer.cut(False) == 200
@@ -126,12 +126,16 @@ async def test_a_cut_that_makes_no_sense(tmp_path: Path, mode: str) -> None:
         assert (await writer.stats())["mode"] == "open"
 
 
+@pytest.mark.slow
 def test_influxdb_client_writes_to_the_process(tmp_path: Path) -> None:
     with Simulator("cloud", "--port", 0, "--control-port", 0, "--log", tmp_path / "log") as cloud:
         url = f"http://127.0.0.1:{cloud.port}"
         with InfluxDBClient(url, "token", org="plant", enable_gzip=True) as client:
-            point = Point("pump 1/state").tag("site", "a,b").field("v", 1.5).field("n", 3).time(7)
-            client.write_api(write_options=SYNCHRONOUS).write("line-a", record=[point])
+            writer = client.write_api(write_options=SYNCHRONOUS)
+            fields = {"v": 1.5, "n": 3}
+            writer.write(
+                "line-a", record={"measurement": "pump 1/state", "tags": {"site": "a,b"}, "fields": fields, "time": 7}
+            )
     (record,) = lines(tmp_path / "log")
     assert (record["measurement"], record["tags"], record["time"]) == ("pump 1/state", {"site": "a,b"}, 7)
     assert record["fields"] == {"v": ["float", 1.5], "n": ["integer", 3]}

@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from influxdb_client import Point as Written
+from influxdb_client.client.write.point import Point as Written
 
 from simulators.lineprotocol import Field, Malformed, parse, split
 
+SURROGATE: tuple[Literal["Cs"]] = ("Cs",)
+CONTROL: tuple[Literal["Cc"], Literal["Cs"]] = ("Cc", "Cs")
+
 # Names as a careful writer makes them: influxdb-client escapes no backslash, and turns line breaks into text.
-NAMES = st.text(st.characters(exclude_characters='\\\n\r\t"', exclude_categories=("Cc", "Cs")), min_size=1, max_size=8)
+NAMES = st.text(st.characters(exclude_characters='\\\n\r\t"', exclude_categories=CONTROL), min_size=1, max_size=8)
 SCALARS = (
     st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+    | st.text(st.characters(exclude_categories=SURROGATE), max_size=12)
 )
 TYPES = {bool: "boolean", int: "integer", float: "float", str: "string"}
 
@@ -29,7 +33,7 @@ TYPES = {bool: "boolean", int: "integer", float: "float", str: "string"}
 def test_what_influxdb_client_writes_is_read_back(
     measurement: str, tags: dict[str, str], fields: dict[str, bool | int | float | str], time: int
 ) -> None:
-    written = Written(measurement).time(time)
+    written = Written(measurement).time(time)  # type: ignore[no-untyped-call]
     for key, tag in tags.items():
         written.tag(key, tag)
     for key, value in fields.items():

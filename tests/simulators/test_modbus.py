@@ -12,7 +12,7 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from simulators.fault import Faults
 from simulators.log import Log
-from simulators.modbus import PLANT, Slave, serve
+from simulators.modbus import PLANT, Unit, serve
 from simulators.plant import Plant
 from simulators.registers import Table
 from simulators.service import Clock, Outlet
@@ -24,8 +24,8 @@ from tests.simulators.process import Simulator, lines
 async def session(log: Path, *faults: str) -> AsyncIterator[AsyncModbusTcpClient]:
     """A client on a served plant whose bearing is about to fail."""
     with Log(log) as out:
-        slave = Slave(Plant(1, 60), PLANT, Outlet(Clock(), Faults(faults), out))
-        async with serve(slave, 0) as port:
+        unit = Unit(Plant(1, 60), PLANT, Outlet(Clock(), Faults(faults), out))
+        async with serve(unit, 0) as port:
             client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=0.2, retries=0)
             assert await client.connect()
             try:

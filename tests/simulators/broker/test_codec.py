@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,10 +76,8 @@ def test_what_the_standard_forbids(data: str, reason: Reason) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
+    with suppress(Refused):
         packets(data)
-    except Refused as refusal:
-        assert refusal.reason in Reason
 
 
 def test_the_short_forms() -> None:
