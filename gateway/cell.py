@@ -19,7 +19,18 @@ from gateway.journal.journal import Journal
 from gateway.journal.seal import load_key
 from gateway.journal.store import FAILURES
 from gateway.link import LinkSupervisor
-from gateway.model import AlarmChanged, AnyEvent, Command, CommandDone, Link, Value
+from gateway.model import (
+    AlarmChanged,
+    AnyEvent,
+    Command,
+    CommandDone,
+    DataLost,
+    DeviceChanged,
+    DeviceState,
+    Link,
+    Value,
+)
+from gateway.notice import Throttle
 from gateway.settings import Configuration
 from rules.engine import Engine
 
@@ -51,6 +62,7 @@ class Cell:
         self.forwarders: dict[str, Forwarder] = {}
         self.started = self.clock.now()
         self.lag = 0.0
+        self._log = Throttle(_log)
         self._sinks: list[Sink] = []
         self._ordered: set[asyncio.Task[CommandDone]] = set()
         self._journaling: asyncio.Task[None] | None = None
@@ -67,7 +79,7 @@ class Cell:
             sink: Sink = entry.module.Sink(entry.settings, self.configuration.site, self.configuration.cell)
             self._sinks.append(sink)
             self.forwarders[entry.name] = Forwarder(entry.name, sink, self.journal, self.clock)
-        self.bus.told.append(_tell)
+        self.bus.told.append(self._tell)
         self._journaling = asyncio.create_task(self.journal.run(), name="journal")
 
     async def run(self) -> None:
@@ -114,6 +126,10 @@ class Cell:
         self._ordered.add(task)
         task.add_done_callback(self._ordered.discard)
 
+    def _tell(self, event: AnyEvent) -> None:
+        key, text, level = _words(event)
+        self._log.tell(key, text, self.clock.monotonic(), level)
+
     async def _tick(self) -> None:
         """Delays that run out while no scan comes."""
         while True:
@@ -139,14 +155,19 @@ def _maker(module: ModuleType) -> Callable[[Link, Receiver], Driver]:
     return driver
 
 
-def _tell(event: AnyEvent) -> None:
-    """What people should see in the log, whatever else becomes of it."""
+def _words(event: AnyEvent) -> tuple[str, str, int]:
+    """What people should read in the log: what it is about and how it went, both of which make it a thing of its own;
+    the text; and how loud it is."""
     match event:
         case AlarmChanged():
-            _log.warning("alarm %s: %s (%s = %s) %s", event.alarm, event.state, event.tag, event.value, event.message)
+            text = f"alarm {event.alarm} is {event.state}: {event.message or event.tag} ({event.tag} = {event.value})"
+            return f"alarm {event.alarm} {event.state}", text, logging.WARNING
+        case DeviceChanged():
+            text = f"device {event.device} is {event.state}" + (f": {event.reason}" if event.reason else "")
+            level = logging.INFO if event.state is DeviceState.ONLINE else logging.WARNING
+            return f"device {event.device} {event.state}", text, level
         case CommandDone():
-            _log.warning(
-                "write %s = %s by %s: %s %s", event.tag, event.value, event.origin, event.outcome, event.reason
-            )
-        case _:
-            _log.info("%s", event)
+            text = f"write {event.tag} = {event.value} by {event.origin}: {event.outcome} {event.reason}".rstrip()
+            return f"write {event.tag} {event.outcome}", text, logging.WARNING
+        case DataLost():
+            return "lost", f"{event.points} points are lost: {event.reason}", logging.ERROR

@@ -101,7 +101,8 @@ class GroupSettings(Settings):
     """Tags that are read together. A driver adds how."""
 
     stale_after: Duration | None = Field(
-        None, description="older values are stale; 3 scan intervals, or 60s, unless set"
+        None,
+        description="older values are stale; 3 scan intervals and at least 1s, or 60s where nobody polls, unless set",
     )
     tags: Mapping[str, TagSettings] = Field(min_length=1)
 

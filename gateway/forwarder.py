@@ -182,7 +182,7 @@ class Forwarder:
         self._backoff.reset()
         if not self.online:
             _log.info("sink %s: delivering", self.name)
-            self.notices.end(f"sink {self.name} delivery")
+            self.notices.end(f"sink {self.name} delivery", self._clock.monotonic())
         self.online, self.reason = True, ""
 
     def _down(self, error: Exception) -> int:

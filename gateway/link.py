@@ -69,7 +69,7 @@ class LinkSupervisor:
         if self._is_news(scan, health):
             health.fresh[scan.group] = self.clock.monotonic()
             health.failures = 0
-            self.notices.end(scan.group.id)
+            self.notices.end(scan.group.id, self.clock.monotonic())
             if health.state is not DeviceState.ONLINE:
                 self._assess(health)
         self._bus.publish(scan, durable)
@@ -151,7 +151,7 @@ class LinkSupervisor:
         self._driver = driver
         self.online = True
         self.reason = ""
-        self.notices.end(self.link.id)
+        self.notices.end(self.link.id, self.clock.monotonic())
         for health in self.health.values():
             health.failures = 0
             self._turn(health, DeviceState.CONNECTING, "waiting for the first value")

@@ -14,35 +14,68 @@ _QUIET = 60 * SECOND
 @dataclass(slots=True)
 class _Trouble:
     text: str
-    times: int
-    last: int
+    began: int
+    told: bool
+    times: int = 0
+    last: int = 0
 
 
 class Notices:
-    """Troubles by key. At most a thousand are told apart; what comes on top is counted with them, not told."""
+    """Troubles by key. At most a thousand are told apart; what comes on top is counted with them, not told. One that
+    comes back within a minute is told only if it stays, so that what flutters does not fill the log."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._open: dict[str, _Trouble] = {}
+        self._over: dict[str, int] = {}
         self.total = 0
 
     def begin(self, key: str, text: str, now: int) -> None:
         """It happened, at `now` (monotonic)."""
         self.total += 1
         trouble = self._open.get(key)
-        if trouble is not None:
-            trouble.times += 1
-            trouble.last = now
-        elif len(self._open) < _MOST:
-            self._open[key] = _Trouble(text, 1, now)
+        if trouble is None:
+            if len(self._open) >= _MOST:
+                return
+            trouble = self._open[key] = _Trouble(text, now, told=False)
+        trouble.times += 1
+        trouble.last = now
+        flutters = now - max(trouble.began, self._over.get(key, -_QUIET)) < _QUIET and key in self._over
+        if not trouble.told and not flutters:
+            trouble.told = True
             self._log.warning("%s: %s", key, text)
 
-    def end(self, key: str) -> None:
+    def end(self, key: str, now: int) -> None:
         """It is over, if it had begun."""
-        if self._open and (trouble := self._open.pop(key, None)) is not None:
+        if not self._open or (trouble := self._open.pop(key, None)) is None:
+            return
+        if trouble.told:
+            self._over[key] = now
             self._log.warning("%s: over, after %d times: %s", key, trouble.times, trouble.text)
 
     def expire(self, now: int) -> None:
         """What has not happened for a minute is over."""
         for key in [key for key, trouble in self._open.items() if now - trouble.last > _QUIET]:
-            self.end(key)
+            self.end(key, now)
+        for key in [key for key, at in self._over.items() if now - at > _QUIET and key not in self._open]:
+            del self._over[key]
+
+
+class Throttle:
+    """Tells of each key at most once in ten seconds, and how often it was silent. For what may chatter."""
+
+    _PAUSE = 10 * SECOND
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._told: dict[str, int] = {}
+        self._silent: dict[str, int] = {}
+
+    def tell(self, key: str, text: str, now: int, level: int = logging.WARNING) -> None:
+        """At `now` (monotonic). A key's first words always pass; keys must be bounded by the caller."""
+        if now - self._told.get(key, -self._PAUSE) < self._PAUSE:
+            self._silent[key] = self._silent.get(key, 0) + 1
+            return
+        self._told[key] = now
+        silent = self._silent.pop(key, 0)
+        self._log.log(level, "%s%s", text, f" (and {silent} more not told)" if silent else "")

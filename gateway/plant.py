@@ -16,6 +16,7 @@ from gateway.problems import Keys, Place, Report, listed, shown, suggestion
 from gateway.site import NAME, NAME_HINT
 
 _STALE_AFTER = 60 * SECOND
+_STALE_LEAST = SECOND
 _STALE_INTERVALS = 3
 
 
@@ -147,7 +148,8 @@ class _Builder:
 def _group(device: str, name: str, settings: GroupSettings) -> TagGroup:
     columns = TagGroup.sort([_tag(f"{device}/{each}", tag) for each, tag in settings.tags.items()])
     interval = settings.interval if isinstance(settings, PolledSettings) else None
-    stale_after = settings.stale_after or (interval * _STALE_INTERVALS if interval else _STALE_AFTER)
+    usual = max(interval * _STALE_INTERVALS, _STALE_LEAST) if interval else _STALE_AFTER
+    stale_after = settings.stale_after or usual
     return TagGroup(device, name, columns, interval, stale_after, settings)
 
 

@@ -1,2 +1,135 @@
-def main() -> int:
-    return 0
+"""The command line: what there is to say, and who does it.
+
+A command's own module is imported when it is called, so that asking a running gateway does not wait for what only
+running one needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+EXAMPLES = """\
+examples:
+  edgeward check edgeward.yaml          what is wrong with a configuration, or what is in it
+  edgeward run edgeward.yaml            run the gateway until Ctrl-C or SIGTERM
+  edgeward status                       how it is: links, devices, sinks, alarms
+  edgeward watch press-1/oil.pressure   see values as they change
+  edgeward write press-1/run false      write a tag
+  edgeward ack bearing-hot              acknowledge an alarm
+
+The commands that ask a running gateway are for root and the user that it runs as. They find it by --socket or
+--config, else by $EDGEWARD_SOCKET, else by the edgeward.yaml in the working directory.
+"""
+
+VALUE = """\
+VALUE is read as JSON where it is a JSON scalar, and as text otherwise: true, 12.5, 7, open, '"7"' for the text 7.
+A negative number in scientific notation needs -- before the tag: edgeward write -- tank-1/offset -1e-3
+"""
+
+_Commands = argparse._SubParsersAction  # argparse has no public name for what add_subparsers returns
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done; 1 not done, or nobody there; 2 a command line that cannot be understood; 3 the gateway
+    failed while it ran."""
+    options = parser().parse_args(argv)
+    act: Callable[[argparse.Namespace], int] = options.act
+    try:
+        code = act(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads any more, as in `edgeward watch | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="edgeward",
+        description="An industrial gateway: machines in, judged on the spot, kept on disk until the cloud has it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    _add_local(commands)
+    _add_remote(commands)
+    return top
+
+
+def _add_local(commands: _Commands[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="run the gateway until Ctrl-C or SIGTERM")
+    run.add_argument("path", type=Path, metavar="CONFIG", help="the configuration, a YAML file")
+    run.add_argument("--verbose", action="store_true", help="tell every detail")
+    run.set_defaults(act=_run)
+    check = commands.add_parser("check", help="say what is wrong with a configuration, or what is in it")
+    check.add_argument("path", type=Path, metavar="CONFIG", help="the configuration, a YAML file")
+    check.add_argument("--json", action="store_true", help="for programs")
+    check.set_defaults(act=_check)
+    schema = commands.add_parser("schema", help="print the JSON schema of the configuration, for editors")
+    schema.set_defaults(act=_schema)
+
+
+def _add_remote(commands: _Commands[argparse.ArgumentParser]) -> None:
+    asking = argparse.ArgumentParser(add_help=False)
+    asking.set_defaults(act=_ask)
+    asking.add_argument("--json", action="store_true", help="for programs")
+    asking.add_argument("--socket", type=Path, metavar="PATH", help="the control socket of the gateway")
+    asking.add_argument("--config", type=Path, metavar="FILE", help="the configuration that the gateway runs")
+    commands.add_parser("status", parents=[asking], help="show links, devices, rates, sinks and alarms")
+    commands.add_parser("alarms", parents=[asking], help="show every alarm and how it stands")
+    watch = commands.add_parser("watch", parents=[asking], help="show values as they change")
+    watch.add_argument("tags", nargs="*", metavar="TAG", help="such as press-1/oil.pressure; all unless given")
+    read = commands.add_parser("read", parents=[asking], help="show the last value of a tag")
+    read.add_argument("tag", metavar="TAG", help="such as press-1/oil.pressure")
+    write = commands.add_parser("write", parents=[asking], help="write a tag", epilog=VALUE)
+    write.add_argument("tag", metavar="TAG", help="such as press-1/run")
+    write.add_argument("value", metavar="VALUE", help="such as false or 12.5")
+    ack = commands.add_parser("ack", parents=[asking], help="acknowledge an alarm")
+    ack.add_argument("alarm", metavar="ALARM", help="the name of its rule, such as bearing-hot")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from importlib.metadata import version
+
+        print(f"edgeward {version('edgeward')}")
+        parser.exit()
+
+
+def _run(options: argparse.Namespace) -> int:
+    from gateway.run import run
+
+    return run(options.path, options.verbose)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from gateway.cli import check
+
+    return check.run(options.path, options.json)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from gateway.cli import schema
+
+    return schema.run()
+
+
+def _ask(options: argparse.Namespace) -> int:
+    """A command for a running gateway: the module of its name carries it out."""
+    from gateway.cli.client import CallFailed, complain, find
+
+    command = import_module(f"gateway.cli.{options.command}")
+    try:
+        code: int = command.run(find(options), options)
+    except CallFailed as error:
+        complain(error, options.json)
+        return 1
+    return code

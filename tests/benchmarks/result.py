@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,4 +14,5 @@ def publish(name: str, figures: Mapping[str, object]) -> None:
     line = json.dumps({"name": name, "figures": figures})
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(line + "\n", encoding="utf-8")
-    print(line, flush=True)
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

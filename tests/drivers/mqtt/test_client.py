@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+import socket
 from typing import Any
 
 import pytest
 
 from drivers.mqtt import Driver
-from gateway.errors import ConfigError, ConnectionLost
+from gateway.errors import ConfigError, ConnectionLost, JournalFull
+from tests.drivers.mqtt.evil import CONNACK, SUBACK, EvilBroker, evil, publish
 from tests.drivers.mqtt.links import make_link
 from tests.drivers.receiver import FakeReceiver
 
 COUNTER: dict[str, Any] = {"state": {"topic": "plant/{device}/state", "tags": {"n": {"type": "int64"}}}}
-CONNACK = b"\x20\x03\x00\x00\x00"
-SUBACK = b"\x90\x04\x00\x01\x00\x01"
-
-
-def publish(topic: bytes, payload: bytes, mid: int) -> bytes:
-    """A PUBLISH of MQTT 5 at QoS 1, without properties."""
-    body = len(topic).to_bytes(2, "big") + topic + mid.to_bytes(2, "big") + b"\x00" + payload
-    return b"\x32" + bytes([len(body)]) + body
-
-
-class EvilBroker:
-    """Answers CONNECT with `connack` and SUBSCRIBE with `then`, then hangs up if it is told to."""
-
-    def __init__(self, connack: bytes, then: bytes, *, hang_up: bool) -> None:
-        self._connack = connack
-        self._then = then
-        self._hang_up = hang_up
-        self.port = 0
-        self.heard = bytearray()
-        self._serving: list[asyncio.Task[None]] = []
-
-    @contextlib.asynccontextmanager
-    async def run(self) -> AsyncIterator[EvilBroker]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        async with server:
-            yield self
-            await asyncio.gather(*self._serving)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._serving.append(asyncio.current_task())  # type: ignore[arg-type]
-        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
-            for answer in (self._connack, self._then):
-                self.heard += await reader.read(1000)
-                writer.write(answer)
-            while not self._hang_up and (more := await reader.read(1000)):
-                self.heard += more
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-def evil(
-    then: bytes = SUBACK, *, connack: bytes = CONNACK, hang_up: bool = False
-) -> contextlib.AbstractAsyncContextManager[EvilBroker]:
-    return EvilBroker(connack, then, hang_up=hang_up).run()
 
 
 async def wait_heard(broker: EvilBroker, end: bytes) -> None:
@@ -122,6 +77,22 @@ async def test_a_broker_that_ends_it_or_talks_nonsense(then: bytes, reason: str)
         await driver.close()
 
 
+async def test_after_a_full_journal_a_command_finds_the_connection_lost() -> None:
+    receiver = FakeReceiver()
+    receiver.full = True
+    command = {"type": "int64", "writable": True, "command_topic": "set"}
+    async with evil(SUBACK + publish(b"plant/pump-1/state", b'{"n":1}', 1)) as broker:
+        link = make_link({"state": {"topic": "plant/{device}/state", "tags": {"n": command}}}, port=broker.port)
+        driver = Driver(link, receiver)
+        await driver.open()
+        with pytest.raises(JournalFull):
+            async with asyncio.timeout(5):
+                await driver.run()
+        with pytest.raises(ConnectionLost):
+            await driver.write(link.devices[0].groups[0].columns[0], 1)
+        await driver.close()
+
+
 async def test_a_broken_rule_of_ours_ends_the_session_instead_of_vanishing() -> None:
     class Broken(FakeReceiver):
         def publish(self, scan: object, durable: object = None) -> None:
@@ -158,7 +129,7 @@ async def test_a_session_that_is_refused(connack: bytes, error: type[Exception],
     ("suback", "text"),
     [
         (b"\x90\x04\x00\x01\x00\x87", "refuses the subscription to 'plant/pump-1/state': Not authorized"),
-        (b"\x90\x04\x00\x01\x00\x00", "grants QoS 0 for 'plant/pump-1/state'"),
+        (b"\x90\x04\x00\x01\x00\x00", "grants 'plant/pump-1/state' at QoS 0 only"),
     ],
 )
 async def test_a_subscription_that_is_not_granted(suback: bytes, text: str) -> None:
@@ -188,9 +159,11 @@ async def test_a_broker_that_accepts_and_says_nothing_can_be_given_up() -> None:
 
 
 async def test_whoever_gave_up_does_not_log_in_later() -> None:
-    async with evil() as broker:
-        driver = Driver(make_link(COUNTER, port=broker.port), FakeReceiver())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        driver = Driver(make_link(COUNTER, port=listener.getsockname()[1]), FakeReceiver())
         await driver.close()
         with pytest.raises(ConnectionLost, match="given up"):
             await driver.open()
-        assert not broker.heard
+        peer, _ = listener.accept()
+        with peer:
+            assert peer.recv(100) == b""

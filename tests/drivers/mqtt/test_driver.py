@@ -290,7 +290,12 @@ class TestConnection:
     @pytest.mark.parametrize("version", [5, "3.1.1"])
     async def test_credentials(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: object) -> None:
         broker = Mosquitto(tmp_path, users={"edgeward": "right"})
-        login = {"port": broker.port, "username": "edgeward", "password": {"env": "MQTT_PASSWORD"}, "version": version}
+        login: dict[str, Any] = {
+            "port": broker.port,
+            "username": "edgeward",
+            "password": {"env": "MQTT_PASSWORD"},
+            "version": version,
+        }
         link = make_link(COUNTER, **login)
         monkeypatch.setenv("MQTT_PASSWORD", "wrong")
         driver = Driver(link, receive())

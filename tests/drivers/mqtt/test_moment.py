@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -63,12 +63,6 @@ def test_what_cannot_be_a_time(found: float) -> None:
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2023, 11, 14)), st.integers(-840, 840))
 def test_iso8601_in_any_zone(local: datetime, minutes: int) -> None:
-    written = local.replace(tzinfo=UTC).astimezone(tz_of(minutes))
+    written = local.replace(tzinfo=UTC).astimezone(timezone(timedelta(minutes=minutes)))
     expected = (local - datetime(1970, 1, 1)) // timedelta(microseconds=1) * 1_000
     assert moment.read(written.isoformat(), "iso8601", NOW) == expected
-
-
-def tz_of(minutes: int) -> object:
-    from datetime import timezone
-
-    return timezone(timedelta(minutes=minutes))

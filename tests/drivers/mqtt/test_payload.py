@@ -31,6 +31,8 @@ FULL: dict[str, Any] = {
     "deep": [None, {"x": 61.25}],
     "name": "ü",
 }
+TIME = {"path": "ts", "format": "unix_ms"}
+QUALITY = {"path": "q", "good": ["good", 0, 192]}
 
 
 def decoder(**settings: Any) -> Decoder:
@@ -115,10 +117,8 @@ class TestValues:
 
 
 class TestTime:
-    TIME = {"path": "ts", "format": "unix_ms"}
-
     def test_the_devices_own(self) -> None:
-        scan = decode(FULL | {"ts": 1_600_000_000_001}, time=self.TIME)
+        scan = decode(FULL | {"ts": 1_600_000_000_001}, time=TIME)
         assert scan.source_time == 1_600_000_000_001_000_000
         assert scan.gateway_time == NOW
         assert scan.status is None
@@ -133,32 +133,30 @@ class TestTime:
         ],
     )
     def test_a_doubtful_time_keeps_the_values(self, ts: dict[str, Any], reason: str) -> None:
-        scan, doubt = decoder(time=self.TIME).decode(json.dumps({"on": True, "small": 3.5} | ts).encode(), NOW)
+        scan, doubt = decoder(time=TIME).decode(json.dumps({"on": True, "small": 3.5} | ts).encode(), NOW)
         assert reason in doubt
         assert scan.source_time == NOW
         assert values(scan) == {"on": StatusCode.UNCERTAIN, "small": StatusCode.BAD_TYPE_MISMATCH}
 
     def test_a_retained_message_with_a_time_of_its_own_is_good(self) -> None:
         body = b'{"on":true,"ts":1600000000001}'
-        assert decoder(time=self.TIME).decode(body, NOW, retained=True).scan.status is None
+        assert decoder(time=TIME).decode(body, NOW, retained=True).scan.status is None
         without = decoder().decode(body, NOW, retained=True)
         assert values(without.scan) == {"on": StatusCode.UNCERTAIN}
         assert without.doubt == ""
 
 
 class TestQuality:
-    QUALITY = {"path": "q", "good": ["good", 0, 192]}
-
     @pytest.mark.parametrize("q", ["good", 0, 192])
     def test_good(self, q: object) -> None:
-        assert decode({"on": True, "q": q}, quality=self.QUALITY).status is None
+        assert decode({"on": True, "q": q}, quality=QUALITY).status is None
 
     @pytest.mark.parametrize("q", ["bad", 1, False, None, [], {}])
     def test_bad(self, q: object) -> None:
-        assert values(decode({"on": True, "q": q}, quality=self.QUALITY)) == {"on": StatusCode.BAD}
+        assert values(decode({"on": True, "q": q}, quality=QUALITY)) == {"on": StatusCode.BAD}
 
     def test_unknown(self) -> None:
-        assert values(decode({"on": True}, quality=self.QUALITY)) == {"on": StatusCode.UNCERTAIN}
+        assert values(decode({"on": True}, quality=QUALITY)) == {"on": StatusCode.UNCERTAIN}
 
 
 class TestText:

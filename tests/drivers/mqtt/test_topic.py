@@ -87,18 +87,11 @@ NAMES = st.lists(st.sampled_from(["", "a", "b", "$x"]), min_size=1, max_size=5).
 @given(st.lists(FILTERS, max_size=6), NAMES)
 def test_the_router_agrees_with_one_comparison_a_filter(filters: list[str], name: str) -> None:
     filters = [text for text in filters if text]
-    router = Router(enumerate_pairs(filters))
-    expected = [i for i, text in enumerate(filters) if matches(text, name)]
+    router = Router((text, i) for i, text in enumerate(filters))
+    # paho's own comparison is the other opinion; it lets an empty name pass, which no message may have.
+    expected = [i for i, text in enumerate(filters) if name and topic_matches_sub(text, name)]
     assert sorted(router.find(name)) == expected
-    assert sorted(router.find(name)) == expected
-
-
-def enumerate_pairs(filters: list[str]) -> list[tuple[str, int]]:
-    return [(text, i) for i, text in enumerate(filters)]
-
-
-def matches(text: str, name: str) -> bool:
-    return bool(name) and topic_matches_sub(text, name)
+    assert sorted(router.find(name)) == expected, "remembered"
 
 
 def test_invented_topics_do_not_fill_the_memory() -> None:
@@ -107,4 +100,4 @@ def test_invented_topics_do_not_fill_the_memory() -> None:
         assert router.find(f"{n}/state") == ("wild",)
     assert router.find("x" * 60_000 + "/state") == ("wild",)
     assert router._cached.cache_info().currsize == topic.MAX_CACHED
-    assert router.find("exact/state") == ("wild", "exact") or router.find("exact/state") == ("exact", "wild")
+    assert set(router.find("exact/state")) == {"wild", "exact"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
@@ -101,9 +102,6 @@ def test_text_that_does_not_fit(text: str, kind: str, status: StatusCode) -> Non
 
 @given(st.text(), st.sampled_from(ValueType))
 def test_any_text_is_a_value_or_a_bad_value(text: str, kind: ValueType) -> None:
-    try:
+    with contextlib.suppress(BadValue):
         found = value.converter(kind)(value.read(text, kind))
-    except BadValue as bad:
-        assert bad.status & StatusCode.BAD
-    else:
-        assert np.array([found], kind.dtype)[0] == found or kind is ValueType.FLOAT32
+        assert np.array([found], kind.dtype).tolist() == [found] or kind is ValueType.FLOAT32

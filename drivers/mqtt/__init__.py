@@ -1,0 +1,12 @@
+"""MQTT 5 and 3.1.1: the topics of a broker as tag groups, on paho-mqtt.
+
+`topic`, `path`, `value`, `moment`, `payload` and `inbox` are pure; `client` and `pump` hold the connection.
+"""
+
+from __future__ import annotations
+
+from drivers.mqtt.driver import Driver
+from drivers.mqtt.routes import check
+from drivers.mqtt.settings import DeviceSettings, GroupSettings, LinkSettings, TagSettings
+
+__all__ = ["DeviceSettings", "Driver", "GroupSettings", "LinkSettings", "TagSettings", "check"]

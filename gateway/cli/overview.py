@@ -1,0 +1,100 @@
+"""A status as tables: one for each kind of thing, and the reasons in the last column, where there is room for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.cli.table import console, table
+from gateway.cli.words import NOTHING, ago, count, size, span, value
+from gateway.status import AlarmEntry, DeviceStatus, LinkStatus, SinkStatus, Status
+
+
+def show(status: Status, out: Console | None = None) -> None:
+    out = out or console()
+    out.print(Text(headline(status), "bold"))
+    if status.failure:
+        out.print(Text(f"the journal cannot write: {status.failure}", "bold red"))
+    for part in parts(status):
+        out.print()
+        out.print(part)
+
+
+def headline(status: Status) -> str:
+    lag = f"{status.lag_s * 1000:.1f} ms"
+    return (
+        f"{status.site}/{status.cell}: up {span(status.uptime_s)}, loop lag {lag}, journal {size(status.journal_bytes)}"
+    )
+
+
+def parts(status: Status) -> Iterator[Table | str]:
+    yield links(status.links) if status.links else "no links"
+    yield devices(status.devices) if status.devices else "no devices"
+    yield sinks(status.sinks) if status.sinks else "no sinks: nothing is kept"
+    yield alarms(status.alarms) if status.alarms else "no alarms"
+
+
+def links(entries: Sequence[LinkStatus]) -> Table:
+    columns = ("LINK", "DRIVER", "STATE", "SESSIONS>", "REFUSED>", "REASON")
+    return table(
+        columns,
+        (
+            (link.id, link.driver, _state(link.online), count(link.sessions), count(link.refused), link.reason)
+            for link in entries
+        ),
+    )
+
+
+def devices(entries: Sequence[DeviceStatus]) -> Table:
+    columns = ("DEVICE", "LINK", "STATE", "SINCE>", "POINTS/S>", "POINTS>", "LATE>", "FRESH>", "REASON")
+    return table(columns, map(_device, entries))
+
+
+def _device(device: DeviceStatus) -> Sequence[str]:
+    return (
+        device.id,
+        device.link,
+        device.state,
+        ago(device.since),
+        NOTHING if device.rate is None else count(device.rate),
+        count(device.points),
+        count(device.late),
+        span(device.fresh_s),
+        device.reason,
+    )
+
+
+def sinks(entries: Sequence[SinkStatus]) -> Table:
+    columns = ("SINK", "STATE", "PENDING>", "OLDEST>", "DELIVERED>", "DEAD>", "DROPPED>", "RETRIES>", "REASON")
+    return table(columns, map(_sink, entries))
+
+
+def _sink(sink: SinkStatus) -> Sequence[str]:
+    return (
+        sink.id,
+        _state(sink.online),
+        count(sink.pending),
+        span(sink.oldest_s),
+        count(sink.delivered),
+        count(sink.dead_letters),
+        count(sink.dropped),
+        count(sink.retries),
+        sink.reason,
+    )
+
+
+def alarms(entries: Sequence[AlarmEntry]) -> Table:
+    columns = ("ALARM", "PRIORITY", "STATE", "SINCE>", "TAG", "VALUE>", "MESSAGE")
+    return table(columns, map(_alarm, entries))
+
+
+def _alarm(alarm: AlarmEntry) -> Sequence[str]:
+    since = ago(alarm.since)
+    return alarm.alarm, alarm.priority, alarm.state, since, alarm.tag, value(alarm.value), alarm.message
+
+
+def _state(online: bool) -> str:
+    return "online" if online else "offline"
