@@ -15,7 +15,7 @@ from gateway.journal.store import FAILURES
 
 if TYPE_CHECKING:
     from gateway.cell import Cell
-    from gateway.journal.chunk import Chunk, Stream
+    from gateway.journal.chunk import Chunk
     from gateway.journal.journal import Journal
 
 _SECONDS = 2.0
@@ -36,21 +36,23 @@ async def look(cell: Cell) -> Backlog:
     try:
         async with asyncio.timeout(_SECONDS):
             size = await asyncio.to_thread(_size, cell.configuration.data / "journal")
-            for sink, stream in cell.journal.deliveries:
-                if sink in cell.forwarders:
-                    await _note(cell.journal, sink, stream, oldest)
+            for sink in cell.forwarders:
+                oldest[sink] = min(await _oldest(cell.journal, sink), default=cell.clock.now())
     except (TimeoutError, *FAILURES):
         pass  # a sick disk is told of by the journal; here it only means not to know
     return Backlog(size, oldest)
 
 
-async def _note(journal: Journal, sink: str, stream: Stream, oldest: dict[str, int]) -> None:
-    pending = journal.deliveries[sink, stream].next()
-    if pending is None:
-        return
-    for chunk in await journal.read(stream, pending[0], pending[0] + 1, 1):
-        if times := _times(chunk):
-            oldest[sink] = min(*times, oldest.get(sink, times[0]))
+async def _oldest(journal: Journal, sink: str) -> list[int]:
+    """When what leads each stream came in; nothing where all that is pending waits in memory, for this moment's
+    commit."""
+    times = []
+    for (name, stream), delivery in journal.deliveries.items():
+        pending = delivery.next() if name == sink else None
+        if pending is not None:
+            for chunk in await journal.read(stream, pending[0], pending[0] + 1, 1):
+                times += _times(chunk)
+    return times
 
 
 def _times(chunk: Chunk) -> list[int]:

@@ -45,7 +45,7 @@ class Control:
         self._rates = Rates()
         self._desk = Desk(cell, self._rates)
         self._notices = Notices(_log)
-        self._callers = 0
+        self.callers = 0
         self._socket: socket.socket | None = None
 
     def open(self) -> None:
@@ -81,7 +81,7 @@ class Control:
             await asyncio.sleep(_SAMPLE_SECONDS)
 
     async def _serve(self, caller: Caller) -> None:
-        self._callers += 1
+        self.callers += 1
         try:
             refusal = self._refusal(caller)
             if refusal is None:
@@ -93,11 +93,11 @@ class Control:
         except Exception:  # noqa: BLE001 - a supervisor: what goes wrong with one caller must not end the gateway
             _log.exception("a request at the control door failed")
         finally:
-            self._callers -= 1
+            self.callers -= 1
             await caller.leave()
 
     def _refusal(self, caller: Caller) -> Failure | None:
-        if self._callers > _MOST_CALLERS:
+        if self.callers > _MOST_CALLERS:
             return Failure(f"{_MOST_CALLERS} callers are here already", "close one of them, or try later")
         uid = caller.uid = peer(caller.socket)
         if uid in (0, os.geteuid()):

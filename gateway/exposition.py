@@ -86,7 +86,7 @@ SINK: Sequence[Measure[SinkStatus]] = (
     Measure(
         GaugeMetricFamily,
         "edgeward_sink_pending_age_seconds",
-        "Age of the oldest pending point on disk",
+        "Age of the oldest pending point",
         lambda sink: sink.oldest_s if sink.pending else 0,
     ),
 )

@@ -151,7 +151,7 @@ class LinkSupervisor:
         self._driver = driver
         self.online = True
         self.reason = ""
-        self.notices.end(self.link.id, self.clock.monotonic())
+        self.notices.end(f"link {self.link.id}", self.clock.monotonic())
         for health in self.health.values():
             health.failures = 0
             self._turn(health, DeviceState.CONNECTING, "waiting for the first value")
@@ -159,7 +159,7 @@ class LinkSupervisor:
     def _down(self, reason: str) -> None:
         self.online = False
         self.reason = reason
-        self.notices.begin(self.link.id, reason, self.clock.monotonic())
+        self.notices.begin(f"link {self.link.id}", reason, self.clock.monotonic())
         for health in self.health.values():
             self._turn(health, DeviceState.OFFLINE, reason)
 

@@ -52,7 +52,7 @@ class DeviceStatus(msgspec.Struct, frozen=True):
 
 class SinkStatus(msgspec.Struct, frozen=True):
     """Counts are points, and ingested = delivered + pending + dead_letters + dropped. `oldest_s` is the age of the
-    oldest that is pending on disk; None where nothing is, or where the journal did not say in time."""
+    oldest that is pending; None where nothing is, or where the disk did not say in time."""
 
     id: str
     online: bool
