@@ -37,7 +37,9 @@ async def look(cell: Cell) -> Backlog:
         async with asyncio.timeout(_SECONDS):
             size = await asyncio.to_thread(_size, cell.configuration.data / "journal")
             for sink in cell.forwarders:
-                oldest[sink] = min(await _oldest(cell.journal, sink), default=cell.clock.now())
+                times = await _oldest(cell.journal, sink)
+                if times or not cell.journal._failing:
+                    oldest[sink] = min(times, default=cell.clock.now())
     except (TimeoutError, *FAILURES):
         pass  # a sick disk is told of by the journal; here it only means not to know
     return Backlog(size, oldest)

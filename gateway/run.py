@@ -28,7 +28,7 @@ ENDED = 0
 CANNOT_START = 1
 FAILED = 3
 
-_STOP_SECONDS = 10
+STOP_SECONDS = 10
 
 
 def run(path: Path, verbose: bool = False) -> int:
@@ -41,7 +41,7 @@ def run(path: Path, verbose: bool = False) -> int:
         return CANNOT_START
     log.start(verbose)
     try:
-        with _lock(configuration.data), asyncio.Runner() as runner:
+        with lock(configuration.data), asyncio.Runner() as runner:
             runner.run(_run(configuration))
     except (ConfigError, *FAILURES) as error:
         _log.error("cannot start: %s", error)
@@ -56,7 +56,7 @@ def run(path: Path, verbose: bool = False) -> int:
 
 
 @contextmanager
-def _lock(data: Path) -> Iterator[None]:
+def lock(data: Path) -> Iterator[None]:
     """One gateway a data directory. The kernel lets go of the lock however the process ends. Raises ConfigError."""
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (data / "lock").open("a+", encoding="ascii") as file:
@@ -103,6 +103,6 @@ async def _work(cell: Cell, control: Control, metrics: Metrics, stopping: asynci
 def _stop(stopping: asyncio.Event, number: int) -> None:
     """The kernel sees to it that stopping ends, whatever hangs; the journal bears that."""
     if not stopping.is_set():
-        _log.info("%s: stopping, within %d s", signal.Signals(number).name, _STOP_SECONDS)
-        signal.alarm(_STOP_SECONDS)
+        _log.info("%s: stopping, within %d s", signal.Signals(number).name, STOP_SECONDS)
+        signal.alarm(STOP_SECONDS)
         stopping.set()

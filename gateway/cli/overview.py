@@ -38,14 +38,12 @@ def parts(status: Status) -> Iterator[Table | str]:
 
 
 def links(entries: Sequence[LinkStatus]) -> Table:
-    columns = ("LINK", "DRIVER", "STATE", "SESSIONS>", "REFUSED>", "REASON")
-    return table(
-        columns,
-        (
-            (link.id, link.driver, _state(link.online), count(link.sessions), count(link.refused), link.reason)
-            for link in entries
-        ),
-    )
+    return table(("LINK", "DRIVER", "STATE", "SESSIONS>", "REFUSED>", "REASON"), map(_link, entries))
+
+
+def _link(link: LinkStatus) -> Sequence[str]:
+    state = "online" if link.online else "offline"
+    return link.id, link.driver, state, count(link.sessions), count(link.refused), link.reason
 
 
 def devices(entries: Sequence[DeviceStatus]) -> Table:
@@ -75,7 +73,7 @@ def sinks(entries: Sequence[SinkStatus]) -> Table:
 def _sink(sink: SinkStatus) -> Sequence[str]:
     return (
         sink.id,
-        _state(sink.online),
+        "online" if sink.online else "offline" if sink.retries else "idle",
         count(sink.pending),
         span(sink.oldest_s),
         count(sink.delivered),
@@ -94,7 +92,3 @@ def alarms(entries: Sequence[AlarmEntry]) -> Table:
 def _alarm(alarm: AlarmEntry) -> Sequence[str]:
     since = ago(alarm.since)
     return alarm.alarm, alarm.priority, alarm.state, since, alarm.tag, value(alarm.value), alarm.message
-
-
-def _state(online: bool) -> str:
-    return "online" if online else "offline"

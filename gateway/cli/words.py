@@ -57,11 +57,12 @@ def count(number: float) -> str:
 
 def size(number: float) -> str:
     """Bytes, in steps of a thousand."""
-    for unit in _SIZES[:-1]:
+    unit, *larger = _SIZES
+    for each in larger:
         if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:,.3g} {_SIZES[-1]}"
+            break
+        number, unit = number / 1000, each
+    return f"{number:,.0f} {unit}" if number >= 100 or unit == "B" else f"{number:.1f} {unit}"
 
 
 def sparkline(values: list[float]) -> str:

@@ -1,0 +1,166 @@
+"""The commands that ask a running gateway, against a whole cell."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gateway.cli import main, overview, watch
+from gateway.cli.board import Board
+from gateway.cli.write import parse
+from gateway.door import TagReading
+from gateway.status import AlarmEntry, DeviceStatus, LinkStatus, SinkStatus, Status
+from tests.gateway.gate import Gate, fake_plugins, running
+
+
+@pytest.fixture(autouse=True)
+def _fake_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_plugins(monkeypatch)
+
+
+async def call(gate: Gate, *arguments: str) -> int:
+    return await asyncio.to_thread(main, [*arguments, "--socket", str(gate.control.path)])
+
+
+async def test_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        gate.publish(True, 1, 81.0, "ok")
+        assert await call(gate, "status") == 0
+        out = capsys.readouterr().out
+        assert out.startswith("plant-1/line-a: up ")
+        assert "\x1b" not in out
+        rows = [line.split() for line in out.splitlines()]
+        assert ["press-bus", "fake", "online", "1", "0"] in rows
+        assert any(row[:3] == ["press-1", "press-bus", "online"] for row in rows)
+        assert any(row[:3] == ["too-high", "medium", "unacknowledged"] for row in rows)
+        assert await call(gate, "status", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["devices"][0]["points"] == 4
+
+
+async def test_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        assert await call(gate, "read", "press-1/pressure") == 0
+        assert capsys.readouterr().out == "press-1/pressure has no value yet\n"
+        gate.publish(True, 1, 12.5, "ok")
+        assert await call(gate, "read", "press-1/pressure") == 0
+        assert capsys.readouterr().out.startswith("press-1/pressure 12.5 bar good, 0.")
+        assert await call(gate, "read", "press-1/pressure", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["value"] == 12.5
+
+
+async def test_unknown_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        assert await call(gate, "read", "press-1/pressur") == 1
+        captured = capsys.readouterr()
+        assert captured.err == ('edgeward: there is no tag "press-1/pressur"\n    did you mean "press-1/pressure"?\n')
+        assert captured.out == ""
+
+
+async def test_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        assert await call(gate, "write", "press-1/run", "false") == 0
+        assert capsys.readouterr().out == "written: press-1/run = false\n"
+        assert await call(gate, "write", "press-1/run", "off") == 1
+        assert capsys.readouterr().out == "refused: press-1/run = off: press-1/run takes a bool, not 'off'\n"
+        assert await call(gate, "write", "press-1/run", "true", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["outcome"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("true", True),
+        ("7", 7),
+        ("-1.5", -1.5),
+        ('"7"', "7"),
+        ("open", "open"),
+        ("null", "null"),
+        ("NaN", "NaN"),
+        ("[1]", "[1]"),
+        ("", ""),
+        ("\udcff", "\udcff"),
+    ],
+)
+def test_parse(text: str, value: object) -> None:
+    assert parse(text) == value
+    assert type(parse(text)) is type(value)
+
+
+async def test_alarms_and_ack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        assert await call(gate, "ack", "too-high") == 1
+        assert "alarm too-high is normal: there is nothing to acknowledge" in capsys.readouterr().err
+        gate.publish(True, 1, 81.0, "ok")
+        assert await call(gate, "alarms") == 0
+        assert "unacknowledged" in capsys.readouterr().out
+        assert await call(gate, "ack", "too-high") == 0
+        out = capsys.readouterr().out
+        assert out.startswith("too-high: acknowledged by ")
+        assert out.endswith("; it was unacknowledged and is acknowledged\n")
+        assert await call(gate, "alarms", "--json") == 0
+        assert json.loads(capsys.readouterr().out)[0]["state"] == "acknowledged"
+
+
+async def test_watch_in_plain_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_PLAIN_SECONDS", 0.1)
+    async with running(tmp_path) as gate:
+        gate.publish(True, 1, 81.0, "ok")
+        watching = asyncio.create_task(call(gate, "watch", "press-1/pressure", "press-1/run", "--json"))
+        seen = ""
+        while seen.count("\n") < 2:
+            seen += capsys.readouterr().out
+            await asyncio.sleep(0.001)
+    assert await watching == 1  # the gateway has ended
+    assert [json.loads(line)["value"] for line in seen.splitlines()] == [81.0, True]
+    assert "has ended" in capsys.readouterr().out
+
+
+def test_board() -> None:
+    board = Board()
+    for second, pressure in enumerate([0.0, 5.0, 10.0]):
+        board.take([TagReading("press-1/pressure", pressure, "bar", "good", 0, False, second, second)])
+    board.take([TagReading("press-1/label", "\x1b]0;owned\x07[red]", "", "good", 0, False, 1, 1)])
+    board.take([TagReading("press-1/pressure", None, "bar", "bad", 1 << 31, False, 4, 4)])
+    text = shown(board.table())
+    assert "▁▅█" in text
+    assert "\x1b" not in text
+    assert "[red]" in text
+    assert "bad" in text
+
+
+def shown(what: object) -> str:
+    out = Console(file=io.StringIO(), width=100, highlight=False)
+    out.print(what)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_overview_fits_a_hundred_columns() -> None:
+    reason = "cannot connect to 192.0.2.10:502: no route to host " * 4
+    status = Status(
+        site="plant-1",
+        cell="line-a",
+        time=10**18,
+        started=10**18 - 10**15,
+        lag_s=0.0004,
+        failure="No space left on device",
+        journal_bytes=67_108_864,
+        links=(LinkStatus("press-bus", "modbus", False, reason, 12, 1234),),
+        devices=(DeviceStatus("press-1", "press-bus", "quarantined", reason, 1, 10**5, 10**7, 3, None, None),),
+        sinks=(SinkStatus("cloud", False, reason, 10**7, 9 * 10**6, 10**6, 12, 0, 999, 4000.0),),
+        alarms=(AlarmEntry("bearing-hot", "pump-1/bearing.t", "acknowledged", True, "high", reason, 81.25, 1),),
+    )
+    out = Console(file=io.StringIO(), width=100, highlight=False)
+    overview.show(status, out)
+    assert isinstance(out.file, io.StringIO)
+    text = out.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 100
+    for word in ("quarantined", "No space left on device", "1,000,000", "1 h 6 min", "81.25", "67.1 MB", "11 d 13 h"):
+        assert word in text
