@@ -38,7 +38,7 @@ async def look(cell: Cell) -> Backlog:
             size = await asyncio.to_thread(_size, cell.configuration.data / "journal")
             for sink in cell.forwarders:
                 times = await _oldest(cell.journal, sink)
-                if times or not cell.journal._failing:
+                if times or not cell.journal.failing:
                     oldest[sink] = min(times, default=cell.clock.now())
     except (TimeoutError, *FAILURES):
         pass  # a sick disk is told of by the journal; here it only means not to know

@@ -58,9 +58,11 @@ class Bus:
 
     def _keep(self, scan: Scan, durable: Callable[[], None] | None) -> None:
         deadband = self._deadbands.get(scan.group)
-        news = scan if deadband is None else deadband.filter(scan)
-        if news is not None:
+        if deadband is None:
+            self._keeper.append(scan, durable)
+        elif (news := deadband.filter(scan)) is not None:
             self._keeper.append(news, durable)
+            deadband.stored(news)
         elif durable is not None:
             self._keeper.follow(durable)
 

@@ -97,15 +97,19 @@ class Cell:
 
     async def stop(self) -> None:
         """Commit what waits, note what was delivered, close the files."""
+        try:
+            await self._close_journal()
+        except FAILURES as error:
+            _log.error("what was not yet on disk is lost: %s", error)
+        finally:
+            for sink in self._sinks:
+                await sink.close()
+
+    async def _close_journal(self) -> None:
         if self._journaling is not None:
             self.journal.stop()
-            try:
-                await self._journaling
-                await self.journal.close()
-            except FAILURES as error:
-                _log.error("what was not yet on disk is lost: %s", error)
-        for sink in self._sinks:
-            await sink.close()
+            await self._journaling
+            await self.journal.close()
 
     # What the control door calls
 

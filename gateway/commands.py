@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Mapping
 
 from gateway.bus import Bus
 from gateway.clock import SECOND, Clock
-from gateway.errors import CommandRefused, ConnectionLost, DeviceSilent
+from gateway.errors import CommandRefused, ConnectionLost
 from gateway.image import Image
 from gateway.link import LinkSupervisor
 from gateway.model import Command, CommandDone, Outcome, Tag, Value, ValueType
 
 _RETRY_SECONDS = 0.1
+_MOST_FLOAT = sys.float_info.max
 
 _INTEGER_BITS = {
     ValueType.INT8: (-(1 << 7), (1 << 7) - 1),
@@ -43,9 +45,11 @@ def fit(tag: Tag, value: Value) -> Value:
 
 
 def _number(tag: Tag, value: Value) -> int | float:
-    if isinstance(value, bool | str) or not math.isfinite(value):
+    if isinstance(value, bool | str) or (isinstance(value, float) and not math.isfinite(value)):
         raise CommandRefused(f"{tag.id} takes a number, not {value!r}")
     if tag.type.is_float:
+        if abs(value) > _MOST_FLOAT:
+            raise CommandRefused(f"{tag.id} cannot hold a number of that size")
         return float(value)
     if value != int(value):
         raise CommandRefused(f"{tag.id} takes a whole number, not {value!r}")
@@ -65,19 +69,23 @@ class Commands:
         self._clock = clock
 
     async def execute(self, command: Command) -> CommandDone:
-        """Never raises: how it ended is in the result, which is also an event."""
+        """Never raises, whatever a driver does: how it ended is in the result, which is also an event."""
+        value, outcome, reason = command.value, Outcome.DONE, ""
         try:
             value = await self._write(command)
-            outcome, reason = Outcome.DONE, ""
         except CommandRefused as error:
-            value, outcome, reason = command.value, Outcome.REFUSED, str(error)
-        except (ConnectionLost, DeviceSilent) as error:
-            value, outcome, reason = command.value, Outcome.FAILED, str(error)
+            outcome, reason = Outcome.REFUSED, str(error)
         except TimeoutError:
-            value, outcome, reason = command.value, Outcome.EXPIRED, "it could not be written in time"
+            outcome, reason = Outcome.EXPIRED, self._why_late(command)
+        except Exception as error:
+            outcome, reason = Outcome.FAILED, str(error) or type(error).__name__
         done = CommandDone(self._clock.now(), command.id, command.tag, value, command.origin, outcome, reason)
         self._bus.emit(done)
         return done
+
+    def _why_late(self, command: Command) -> str:
+        link = self._link_of[self._image.tag(command.tag).device]
+        return f"it could not be written in time: {link.reason or 'others were being written'}"
 
     async def _write(self, command: Command) -> Value:
         try:

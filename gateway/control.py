@@ -90,7 +90,7 @@ class Control:
                 await caller.say(refusal)
         except (OSError, TimeoutError):
             pass  # they hung up, or do not listen: nobody is left to tell
-        except Exception:  # noqa: BLE001 - a supervisor: what goes wrong with one caller must not end the gateway
+        except Exception:
             _log.exception("a request at the control door failed")
         finally:
             self.callers -= 1

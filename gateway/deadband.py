@@ -37,12 +37,16 @@ class Deadband:
             news &= scan.columns
         if not news.any():
             return None
-        self._last[news] = values[news]
-        self._status[news] = status[news]
-        self._stored[news] = scan.gateway_time
         if news.all():
             return scan
         return Scan(scan.group, scan.source_time, scan.gateway_time, scan.values, scan.status, news)
+
+    def stored(self, row: Scan) -> None:
+        """What `filter` returned has been taken. If it was not, it stays news: its source will send it again."""
+        columns = slice(None) if row.columns is None else row.columns
+        self._last[columns] = _numbers(row)[columns]
+        self._status[columns] = 0 if row.status is None else row.status[columns]
+        self._stored[columns] = row.gateway_time
 
 
 def _numbers(scan: Scan) -> npt.NDArray[np.float64]:

@@ -154,6 +154,7 @@ class LinkSupervisor:
         self.notices.end(f"link {self.link.id}", self.clock.monotonic())
         for health in self.health.values():
             health.failures = 0
+            health.fresh.clear()
             self._turn(health, DeviceState.CONNECTING, "waiting for the first value")
 
     def _down(self, reason: str) -> None:
@@ -215,7 +216,9 @@ class LinkSupervisor:
                 self._assess(health)
 
     def _assess(self, health: Health) -> None:
-        """Online means that the values are fresh, whatever the socket says."""
+        """Online means that the values are fresh, whatever the socket says. A device that fails is judged by that."""
+        if health.failures:
+            return
         now = self.clock.monotonic()
         stale = [g for g in health.device.groups if now - health.fresh.get(g, -g.stale_after) > g.stale_after]
         if not stale:

@@ -64,7 +64,7 @@ def application(cell: Cell) -> web.Application:
 
 def ailments(cell: Cell) -> list[str]:
     """Why the cell is not healthy. A far end that is away is no reason: to bridge that is what the gateway is for."""
-    return [f"the journal cannot write: {cell.journal._failing}"] if cell.journal._failing else []
+    return [f"the journal cannot write: {cell.journal.failing}"] if cell.journal.failing else []
 
 
 def untried(cell: Cell) -> list[str]:

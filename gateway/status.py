@@ -130,7 +130,7 @@ def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
         time=cell.clock.now(),
         started=cell.started,
         lag_s=cell.lag,
-        failure=cell.journal._failing,
+        failure=cell.journal.failing,
         journal_bytes=backlog.bytes,
         links=tuple(_link(link) for link in cell.links.values()),
         devices=tuple(_device(link, health, rates) for link in cell.links.values() for health in link.health.values()),

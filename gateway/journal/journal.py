@@ -66,7 +66,8 @@ class Journal:
         self._letters: list[DeadLetter] = []
         self._dirty = False
         self._settled_at = clock.monotonic()
-        self._failing = ""
+        self.failing = ""
+        """Why nothing can be written, as long as that is so."""
         self.deliveries: dict[tuple[str, Stream], Delivery] = {}
 
     async def open(self, sinks: Iterable[str]) -> None:
@@ -154,14 +155,14 @@ class Journal:
                 return rotated
 
     def _fail(self, error: Exception) -> None:
-        if not self._failing:
+        if not self.failing:
             _log.error("the journal cannot write, and tries again every second: %s", error)
-        self._failing = str(error)
+        self.failing = str(error)
 
     def _recover(self) -> None:
-        if self._failing:
+        if self.failing:
             _log.warning("the journal writes again")
-        self._failing = ""
+        self.failing = ""
         if self._overflow:
             lost, self._overflow = self._overflow, 0
             for (_, stream), delivery in self.deliveries.items():
@@ -289,8 +290,12 @@ class Journal:
 
 
 def _call(durable: Iterable[Callable[[], None]]) -> None:
+    """What a driver does with the news is its own affair: the journal goes on."""
     for call in durable:
-        call()
+        try:
+            call()
+        except Exception:
+            _log.exception("a source could not be acknowledged")
 
 
 def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Delivery]:

@@ -164,6 +164,36 @@ def test_a_quarantined_device_comes_back_by_itself() -> None:
     assert DeviceState.QUARANTINED in world.states("a")
 
 
+def test_a_failing_device_does_not_flutter_while_its_last_values_are_fresh() -> None:
+    world = World()
+
+    async def read(of: TagGroup) -> Scan:
+        if asyncio.get_running_loop().time() > 1:
+            raise DeviceSilent("no reply")
+        return await world._good(of)
+
+    world.read = read
+    supervised(world, plant("a", interval=SECOND // 10), 3.5)
+    assert world.states("a")[:2] == [DeviceState.ONLINE, DeviceState.OFFLINE]
+    assert DeviceState.ONLINE not in world.states("a")[1:]
+
+
+def test_the_values_of_an_old_session_are_not_those_of_the_new() -> None:
+    world = World()
+    link = plant("a", interval=None)
+
+    async def use(supervisor: LinkSupervisor) -> None:
+        await asyncio.sleep(0.01)
+        supervisor.publish(await world._good(link.devices[0].groups[0]))
+        world.drivers[-1].gone.set_result("reset")
+        while len(world.drivers) < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.6)
+        assert supervisor.health["a"].state is DeviceState.CONNECTING
+
+    supervised(world, link, 0, use)
+
+
 def test_online_means_fresh_values_not_an_open_socket() -> None:
     world = World()
     link = plant("a", interval=None)

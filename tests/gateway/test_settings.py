@@ -101,7 +101,7 @@ def test_links_devices_and_groups_come_out_as_the_model_has_them(tmp_path: Path)
     assert (bus.id, bus.driver, [device.id for device in bus.devices]) == ("press-bus", "modbus", ["press-1"])
     assert (spare.id, spare.devices) == ("spare", ())
     fast, slow = groups(configuration).values()
-    assert (fast.interval, fast.stale_after) == (100 * MILLISECOND, 300 * MILLISECOND)
+    assert (fast.interval, fast.stale_after) == (100 * MILLISECOND, 1000 * MILLISECOND)
     assert (slow.interval, slow.stale_after) == (10 * SECOND, 15 * SECOND)
     assert [tag.id for tag in fast.columns] == ["press-1/run", "press-1/oil.pressure"]  # sorted by type
     oil = fast.columns[1]
