@@ -37,7 +37,7 @@ check: .venv/.ready  ## style, types, layers, and the tests that need nothing
 	@$(RUN) ruff format --check --quiet .
 	@$(RUN) mypy
 	@$(RUN) lint-imports --no-cache
-	@$(RUN) pytest --quiet $(FAST)
+	@HYPOTHESIS_PROFILE=check $(RUN) pytest --quiet --numprocesses 2 $(FAST)
 
 bench: $(BENCHES:%=bench-%)  ## every benchmark, and a table of their figures
 	@$(RUN) python -m tests.benchmarks.table
@@ -48,7 +48,7 @@ bench-%: .venv/.ready  ## one benchmark
 
 soak: .venv/.ready  ## what takes longer than CI may
 	@tests/parts/install.sh
-	@SOAK=1 $(RUN) pytest tests/flows tests/drivers
+	@SOAK=1 HYPOTHESIS_PROFILE=soak $(RUN) pytest
 
 clean:  ## remove what was built
 	rm -rf build .venv

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -39,7 +39,6 @@ def rows(draw: st.DrawFn, of: TagGroup) -> Scan:
 
 
 @given(runs())
-@settings(max_examples=150)
 def test_every_bit_comes_back(scans: list[Scan]) -> None:
     schema = scans[0].group.schema
     back = codec.decode(schema, len(scans), codec.encode(scans))
@@ -60,7 +59,6 @@ def test_every_bit_comes_back(scans: list[Scan]) -> None:
 
 
 @given(runs(), st.data())
-@settings(max_examples=60)
 def test_damaged_bytes_raise_nothing_but_codec_errors(scans: list[Scan], data: st.DataObject) -> None:
     body = codec.encode(scans)
     cut = data.draw(st.integers(0, len(body) - 1))
