@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 _POINTS = 50_000
 _ALIKE = 5
 _HELD = 30 * SECOND
+_UNREACHABLE = 2 * SECOND
+"""A server that is not there is asked again soon: the attempt costs it nothing, and live data waits."""
 _WRITE_SECONDS = 60.0
 _IDLE_SECONDS = 1.0
 
@@ -63,6 +65,7 @@ class Forwarder:
         self._clock = clock
         self._grown = journal.watch()
         self._backoff = Backoff()
+        self._unreachable = Backoff(SECOND // 4, _UNREACHABLE)
         self._live_from = journal.deliveries[name, Stream.TELEMETRY].head.seq
         self._failed_alike = 0
         self._failure = ""
@@ -180,6 +183,7 @@ class Forwarder:
 
     def _up(self) -> None:
         self._backoff.reset()
+        self._unreachable.reset()
         if not self.online:
             _log.info("sink %s: delivering", self.name)
             self.notices.end(f"sink {self.name} delivery", self._clock.monotonic())
@@ -191,11 +195,13 @@ class Forwarder:
         self.online = False
         self.reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
         self.notices.begin(f"sink {self.name} delivery", self.reason, self._clock.monotonic())
+        if isinstance(error, ConnectionLost) and error.retry_after_s is None:
+            return self._unreachable.fail()
         wait = self._backoff.fail()
+        if isinstance(error, ConnectionLost):
+            return max(wait, round((error.retry_after_s or 0) * SECOND))
         if isinstance(error, SinkHeld):
             return max(wait, _HELD)
-        if isinstance(error, ConnectionLost) and error.retry_after_s is not None:
-            return max(wait, round(error.retry_after_s * SECOND))
-        if not isinstance(error, (ConnectionLost, ServerFailed, TimeoutError)):
+        if not isinstance(error, (ServerFailed, TimeoutError)):
             _log.exception("sink %s", self.name)
         return wait

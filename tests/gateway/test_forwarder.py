@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from gateway import forwarder as module
-from gateway.clock import ManualClock
+from gateway.backoff import Backoff
+from gateway.clock import SECOND, ManualClock
 from gateway.contracts import Sink
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.forwarder import Forwarder
 from gateway.journal.journal import Journal
 from gateway.model import AnyEvent, DataLost, Rows
+from gateway.notice import Notices
 from gateway.site import JournalSettings
 from tests.gateway.build import NOW, group, scan
 
@@ -92,6 +94,7 @@ async def rigged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     sink = ChaosSink()
     forwarder = Forwarder("cloud", sink, journal, clock)
     monkeypatch.setattr(forwarder._backoff, "fail", lambda: 0)
+    monkeypatch.setattr(forwarder._unreachable, "fail", lambda: 0)
     monkeypatch.setattr(module, "_HELD", 0)
     running = asyncio.create_task(journal.run())
     forwarding = asyncio.create_task(forwarder.run())
@@ -204,3 +207,15 @@ async def test_after_an_outage_the_live_edge_comes_first(tmp_path: Path, monkeyp
         positive = [value for value in rig.sink.got if value > 0]
         assert positive[0] == 5
         assert positive[1:] == [1, 2, 3, 4]
+
+
+def test_a_server_that_is_not_there_is_asked_again_soon_and_one_that_has_a_wish_is_heard() -> None:
+    forwarder = Forwarder.__new__(Forwarder)
+    forwarder.name, forwarder.retries, forwarder.notices = "cloud", 0, Notices(logging.getLogger("test"))
+    forwarder._clock, forwarder._backoff = ManualClock(), Backoff()
+    forwarder._unreachable = Backoff(SECOND // 4, 2 * SECOND)
+    waits = [forwarder._down(ConnectionLost("refused")) for _ in range(30)]
+    assert max(waits) <= 2 * SECOND
+    assert max(forwarder._down(ServerFailed("500")) for _ in range(30)) > 10 * SECOND
+    assert forwarder._down(ConnectionLost("slow down", 90.0)) >= 90 * SECOND
+    assert forwarder._down(SinkHeld("401")) >= 30 * SECOND

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.mqtt import value
-from drivers.mqtt.value import BadValue
 from gateway.model import StatusCode, ValueType
+from gateway.payload import value
+from gateway.payload.value import BadValue
 
 MISFIT = StatusCode.BAD_TYPE_MISMATCH
 RANGE = StatusCode.BAD_OUT_OF_RANGE

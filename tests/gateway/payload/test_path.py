@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from drivers.mqtt import path
-from drivers.mqtt.path import MISSING
+from gateway.payload import path
+from gateway.payload.path import MISSING
 
 DOCUMENT: dict[str, Any] = {"a": {"b": [{"c": 1}, None]}, "d.e": 2, "text": "abc", "0": 3}
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.mqtt import moment
-from drivers.mqtt.moment import TimeFormat
 from gateway.clock import SECOND
+from gateway.payload import moment
+from gateway.payload.moment import TimeFormat
 
 NOW = 1_700_000_000 * SECOND
 
