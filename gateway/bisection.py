@@ -1,8 +1,4 @@
-"""Finds what a server refuses by sending ever smaller parts, breadth first, so that whatever is sound arrives early.
-
-A refusal alone convicts nobody: a server that refuses everything has lost its mind or its configuration, and then all
-is kept. Something else has to have been accepted.
-"""
+"""Finds what a server refuses by sending ever smaller parts, breadth first, so that whatever is sound arrives early."""
 
 from __future__ import annotations
 
@@ -23,9 +19,9 @@ async def narrow(
     reason: Exception,
     write: Callable[[Sequence[T]], Awaitable[None]],
     split: Callable[[T], Sequence[T]],
-) -> tuple[list[tuple[T, str]], bool]:
+) -> list[tuple[T, str]]:
     """`parts` together were refused for `reason`. Writes them in ever smaller pieces; returns those that the server
-    refuses on their own, with its reasons, and whether it accepted anything at all.
+    refuses on their own, with its reasons.
 
     `split` cuts a part in two, or returns nothing if it cannot be cut. Raises SinkHeld when a hundred refusals come
     before anything is accepted, and whatever else `write` raises.
@@ -51,7 +47,7 @@ async def narrow(
             misses += 1
             if misses > _MISSES and not accepted:
                 raise SinkHeld(f"everything is refused: {fault}") from fault
-    return refused, accepted
+    return refused
 
 
 async def _fault(write: Callable[[Sequence[T]], Awaitable[None]], piece: Sequence[T]) -> Exception | None:

@@ -50,8 +50,8 @@ class Bus:
         self.told: list[Callable[[AnyEvent], None]] = []
 
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
-        """Into the image, past the rules, into the journal. Raises JournalFull, after everything else was done."""
-        mark_unreal(scan)
+        """Into the image, past the rules, into the journal. What is not a number has a bad status by now, see
+        `mark_unreal`. Raises JournalFull, after everything else was done."""
         self._image.update(scan)
         self.act(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
         self._keep(scan, durable)

@@ -48,6 +48,16 @@ class _Part:
     rows: Rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """One value, or one event, of chunk `seq` that the server refused on its own."""
+
+    seq: int
+    content: bytes
+    points: int
+    reason: str
+
+
 def _cut(part: _Part) -> list[_Part]:
     return [_Part(part.seq, rows) for rows in halves(part.rows)]
 
@@ -70,6 +80,8 @@ class Forwarder:
         self._failed_alike = 0
         self._failure = ""
         self._suspects = Suspects()
+        self._taken = 0
+        self._doubts: dict[tuple[Stream, int], int] = {}
 
     async def run(self) -> None:
         """For ever."""
@@ -110,17 +122,28 @@ class Forwarder:
         if not chunks:
             await asyncio.sleep(_IDLE_SECONDS / 10)  # a segment was closed or dropped under us: look again
             return
-        deliver = self._report if stream is Stream.EVENTS else self._write
-        letters = await deliver(chunks)
+        taken = self._taken
+        refused = await (self._report if stream is Stream.EVENTS else self._write)(chunks)
+        if refused and not self._is_proven((stream, work[0]), taken):
+            raise ServerFailed(f"it accepts nothing: {refused[0].reason}")
+        letters = self._bury(refused)
         for chunk in chunks:
             self._journal.settle(self.name, chunk, letters.get(chunk.seq, ()))
 
-    async def _report(self, chunks: Sequence[Chunk]) -> dict[int, list[DeadLetter]]:
+    def _is_proven(self, place: tuple[Stream, int], taken: int) -> bool:
+        """A refusal convicts only if the server took something else, in the same attempt or since it first refused
+        this: one that refuses everything has lost its mind or its configuration, and then all is kept."""
+        if self._taken == self._doubts.setdefault(place, taken):
+            return False
+        self._doubts.clear()
+        return True
+
+    async def _report(self, chunks: Sequence[Chunk]) -> list[_Refusal]:
         parts = [(chunk.seq, event) for chunk in chunks for event in chunk.events]
         refused = await self._deliver(parts, self._report_once, lambda part: ())
-        return self._bury([(seq, msgspec.json.encode(event), 1, reason) for (seq, event), reason in refused])
+        return [_Refusal(seq, msgspec.json.encode(event), 1, reason) for (seq, event), reason in refused]
 
-    async def _write(self, chunks: Sequence[Chunk]) -> dict[int, list[DeadLetter]]:
+    async def _write(self, chunks: Sequence[Chunk]) -> list[_Refusal]:
         """Columns that were refused before travel apart, so that they do not stop the others again."""
         sound: list[_Part] = []
         suspect: list[_Part] = []
@@ -129,11 +152,10 @@ class Forwarder:
                 good, bad = self._suspects.sort(rows)
                 sound.extend(_Part(chunk.seq, part) for part in good)
                 suspect.extend(_Part(chunk.seq, part) for part in bad)
-        refused = await self._deliver(sound, self._write_once, _cut) if sound else []
-        if suspect:
-            refused += await self._deliver(suspect, self._write_once, _cut)
+        refused = await self._deliver(sound, self._write_once, _cut)
+        refused += await self._deliver(suspect, self._write_once, _cut)
         self._suspects.learn([part.rows for part in suspect], [part.rows for part, _ in refused])
-        return self._bury([(part.seq, letter(part.rows), part.rows.points, reason) for part, reason in refused])
+        return [_Refusal(part.seq, letter(part.rows), part.rows.points, reason) for part, reason in refused]
 
     async def _deliver(
         self,
@@ -155,18 +177,17 @@ class Forwarder:
         else:
             self._failed_alike = 0
             return []
-        refused, accepted = await bisection.narrow(parts, refusal, write, split)
-        if refused and not (accepted or self.online):
-            raise SinkHeld(f"nothing is accepted: {refused[0][1]}")
-        return refused
+        return await bisection.narrow(parts, refusal, write, split)
 
     async def _write_once(self, parts: Sequence[_Part]) -> None:
         async with asyncio.timeout(_WRITE_SECONDS):
             await self._sink.write([part.rows for part in parts])
+        self._taken += 1
 
     async def _report_once(self, parts: Sequence[tuple[int, AnyEvent]]) -> None:
         async with asyncio.timeout(_WRITE_SECONDS):
             await self._sink.report([event for _, event in parts])
+        self._taken += 1
 
     def _is_suspect(self, error: ServerFailed) -> bool:
         """A permanent refusal may come disguised as a server's failure: after several alike, look for a culprit."""
@@ -174,11 +195,13 @@ class Forwarder:
         self._failure = str(error)
         return self._failed_alike >= _ALIKE
 
-    def _bury(self, refused: Iterable[tuple[int, bytes, int, str]]) -> dict[int, list[DeadLetter]]:
+    def _bury(self, refused: Iterable[_Refusal]) -> dict[int, list[DeadLetter]]:
+        """Dead letters by chunk number."""
         letters: dict[int, list[DeadLetter]] = {}
-        for seq, content, points, reason in refused:
-            letters.setdefault(seq, []).append(DeadLetter(self.name, self._clock.now(), points, reason, content))
-            self.notices.begin(f"sink {self.name}", f"refused for good: {reason}", self._clock.monotonic())
+        for one in refused:
+            dead = DeadLetter(self.name, self._clock.now(), one.points, one.reason, one.content)
+            letters.setdefault(one.seq, []).append(dead)
+            self.notices.begin(f"sink {self.name}", f"refused for good: {one.reason}", self._clock.monotonic())
         return letters
 
     def _up(self) -> None:

@@ -9,12 +9,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gateway.backoff import Backoff
-from gateway.bus import Bus
+from gateway.bus import Bus, mark_unreal
 from gateway.clock import SECOND, Clock
 from gateway.contracts import Driver, Receiver
 from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, JournalFull
-from gateway.model import Device, DeviceChanged, DeviceState, Link, Quality, Scan, Tag, TagGroup, Value
+from gateway.model import Device, DeviceChanged, DeviceState, Link, Mask, Quality, Scan, Tag, TagGroup, Value
 from gateway.notice import Notices
 
 _log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ _READ_SECONDS = 60.0
 _WRITE_SECONDS = 10.0
 _QUARANTINE_AFTER = 5
 _CONFIG_RETRY = 60 * SECOND
+_NAMED = 5
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class Health:
     failures: int = 0
     fresh: dict[TagGroup, int] = field(default_factory=dict)
     newest: dict[TagGroup, int] = field(default_factory=dict)
+    bad: dict[TagGroup, Mask] = field(default_factory=dict)
 
 
 class LinkSupervisor:
@@ -63,6 +67,7 @@ class LinkSupervisor:
     # What the driver calls
 
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
+        mark_unreal(scan)
         health = self.health[scan.group.device]
         health.scans += 1
         health.points += scan.points
@@ -72,10 +77,28 @@ class LinkSupervisor:
             self.notices.end(scan.group.id, self.clock.monotonic())
             if health.state is not DeviceState.ONLINE:
                 self._assess(health)
+        self._watch_quality(scan, health)
         self._bus.publish(scan, durable)
 
     def refuse(self, source: str, reason: str) -> None:
         self.notices.begin(source, reason, self.clock.monotonic())
+
+    def _watch_quality(self, scan: Scan, health: Health) -> None:
+        """Bad values are values and flow on; that there are any is told once, and once when all are well again."""
+        last = health.bad.get(scan.group)
+        if scan.status is None and last is None:
+            return
+        width = len(scan.group.columns)
+        bad = np.zeros(width, np.bool_) if scan.status is None else scan.status >> 30 >= Quality.BAD
+        if scan.columns is not None:
+            bad = np.where(scan.columns, bad, False if last is None else last)
+        key = f"{scan.group.id} quality"
+        if bad.any():
+            health.bad[scan.group] = bad
+            self.notices.begin(key, f"bad values of {_names(scan.group, bad)}", self.clock.monotonic())
+        else:
+            health.bad.pop(scan.group, None)
+            self.notices.end(key, self.clock.monotonic())
 
     @staticmethod
     def _is_news(scan: Scan, health: Health) -> bool:
@@ -246,6 +269,13 @@ def _next(due: int, interval: int, now: int, health: Health) -> int:
         health.late += lost
         due += lost * interval
     return due
+
+
+def _names(group: TagGroup, columns: Mask) -> str:
+    """A few of them by name."""
+    names = [group.columns[column].name for column in np.flatnonzero(columns)]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _innermost(error: BaseException) -> BaseException:

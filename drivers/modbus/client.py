@@ -7,6 +7,7 @@ what arrives after its timeout, is dropped and counted.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -202,7 +203,14 @@ async def connect(host: str, port: int, in_flight: int, timeout: float, pause: f
     try:
         _, client = await loop.create_connection(lambda: Client(in_flight, timeout, pause), host, port)
     except OSError as error:
-        raise ConnectionLost(f"cannot connect to {host}:{port}: {error.strerror or error}") from error
+        raise ConnectionLost(f"cannot connect to {host}:{port}: {_words(error)}") from error
     except UnicodeError as error:
         raise ConfigError(f"{host!r} cannot be the name of a host") from error
     return client
+
+
+def _words(error: OSError) -> str:
+    """asyncio's own text says that a call failed, the system's says why."""
+    return (
+        os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else error.strerror or str(error)
+    )

@@ -184,6 +184,33 @@ async def test_a_server_that_refuses_everything_gets_everything_later(rig: Rig, 
     assert rig.journal.statistics("cloud").dead_letters == 0
 
 
+async def test_a_server_that_was_well_and_then_refuses_all_costs_nothing(rig: Rig) -> None:
+    """Live chunks come one by one, each of them small enough to be halved down to its last value."""
+    await rig.put(1)
+    await rig.drained()
+    rig.sink.poison = {float(i) for i in range(-400, 400)}
+    for value in range(2, 6):
+        retries = rig.forwarder.retries
+        await rig.put(value)
+        while rig.forwarder.retries < retries + 2:
+            await asyncio.sleep(0)
+    assert not rig.forwarder.online
+    rig.sink.poison = set()
+    await rig.drained()
+    assert rig.journal.statistics("cloud").dead_letters == 0
+
+
+async def test_a_lone_culprit_waits_until_something_else_was_taken(rig: Rig) -> None:
+    rig.sink.poison = {7.0, -7.0}
+    await rig.put(7)
+    while rig.forwarder.retries < 2:
+        await asyncio.sleep(0)
+    assert rig.journal.statistics("cloud").dead_letters == 0
+    await rig.put(8)
+    await rig.drained()
+    assert rig.journal.statistics("cloud").dead_letters == 2
+
+
 async def test_events_go_before_values(rig: Rig) -> None:
     rig.sink.failures = [ConnectionLost("away")]
     rig.journal.record(DataLost(NOW, 1, "why"))
