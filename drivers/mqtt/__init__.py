@@ -1,6 +1,6 @@
 """MQTT 5 and 3.1.1: the topics of a broker as tag groups, on paho-mqtt.
 
-`topic`, `path`, `value`, `moment`, `payload` and `inbox` are pure; `client` and `pump` hold the connection.
+`topic` and `inbox` are pure; `client` and `pump` hold the connection. What a payload means is in `gateway.payload`.
 """
 
 from __future__ import annotations

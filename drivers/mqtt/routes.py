@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 from drivers.mqtt import topic
-from drivers.mqtt.path import Path
-from drivers.mqtt.payload import Decoder
 from drivers.mqtt.settings import GroupSettings, TagSettings
 from gateway.model import Link, Tag, TagGroup
+from gateway.payload.decoder import Decoder
+from gateway.payload.path import Path
 
 
 class Route(NamedTuple):

@@ -6,12 +6,12 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from drivers.mqtt import path, topic
-from drivers.mqtt.moment import TimeFormat
+from drivers.mqtt import topic
 from gateway import fields
 from gateway.fields import Duration, Secret, Settings, parse_duration
+from gateway.payload import settings as payload
 
 MIB = 1024 * 1024
 
@@ -27,14 +27,8 @@ def _command(text: str) -> str:
     return text
 
 
-def _path(text: str) -> str:
-    path.parse(text)
-    return text
-
-
 Template: TypeAlias = Annotated[str, AfterValidator(_template)]
 CommandTopic: TypeAlias = Annotated[str, AfterValidator(_command)]
-JsonPath: TypeAlias = Annotated[str, AfterValidator(_path)]
 
 
 class TlsSettings(Settings):
@@ -97,29 +91,9 @@ class LinkSettings(fields.LinkSettings):
         return self
 
 
-class TimeSettings(Settings):
-    """Where the payload tells when its values were measured."""
+class TagSettings(payload.TagSettings):
+    """One value of a payload, and where a new one is published."""
 
-    path: JsonPath
-    format: TimeFormat
-
-
-class QualitySettings(Settings):
-    """Where the payload tells whether its values are good."""
-
-    path: JsonPath
-    good: list[StrictBool | StrictInt | StrictFloat | StrictStr] = Field(
-        min_length=1, description="what stands there when they are good: [good], [true], [0, 192]"
-    )
-
-
-class TagSettings(fields.TagSettings):
-    """One value of a payload."""
-
-    path: JsonPath | None = Field(
-        None,
-        description="where in the document; the tag's own name unless set, or all of it where the topic names the tag",
-    )
     command_topic: CommandTopic | None = Field(
         None, description="where a new value is published to; {device} and {tag} stand for their names"
     )
@@ -131,46 +105,16 @@ class TagSettings(fields.TagSettings):
         return self
 
 
-class GroupSettings(fields.GroupSettings):
+class GroupSettings(payload.GroupSettings):
     """One topic, or one family of topics, and what its messages hold."""
 
     topic: Template = Field(description="{device} and a level {tag} stand for their names; + and # as in MQTT")
     qos: Literal[0, 1] = Field(1, description="1: acknowledged once it is on disk. 0: lost with the connection")
-    format: Literal["json", "text"] = Field("json", description="json, or text: the payload is one plain value")
-    time: TimeSettings | None = Field(None, description="the moment of arrival unless set")
-    quality: QualitySettings | None = None
     tags: dict[str, TagSettings]
 
     @property
     def names_tag(self) -> bool:
-        """The topic says which tag a message is about."""
         return topic.names_tag(self.topic)
-
-    def path_of(self, name: str) -> path.Path:
-        """Where the tag called `name` stands in the document. Raises ValueError."""
-        given = self.tags[name].path
-        if given is not None:
-            return path.parse(given)
-        return () if self.names_tag or self.format == "text" else path.parse(name)
-
-    @model_validator(mode="after")
-    def _has_paths(self) -> GroupSettings:
-        for name in self.tags:
-            try:
-                self.path_of(name)
-            except ValueError as error:
-                raise ValueError(f"the tag {name!r} needs a path of its own: {error}") from error
-        return self
-
-    @model_validator(mode="after")
-    def _is_plain(self) -> GroupSettings:
-        if self.format == "json":
-            return self
-        if self.time or self.quality or any(tag.path is not None for tag in self.tags.values()):
-            raise ValueError("format: text has no room for a time, a quality or a path")
-        if len(self.tags) > 1 and not self.names_tag:
-            raise ValueError("format: text holds one value: give one tag, or let a level {tag} of the topic name it")
-        return self
 
 
 class DeviceSettings(fields.DeviceSettings):

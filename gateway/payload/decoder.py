@@ -20,11 +20,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from drivers.mqtt import moment, path, value
-from drivers.mqtt.path import MISSING, Path
-from drivers.mqtt.settings import GroupSettings
-from drivers.mqtt.value import BadValue, Convert
 from gateway.model import Mask, Plane, Scan, StatusCode, Statuses, TagGroup, Value, ValueType, blank
+from gateway.payload import moment, path, value
+from gateway.payload.path import MISSING, Path
+from gateway.payload.settings import GroupSettings
+from gateway.payload.value import BadValue, Convert
 
 _GOOD = int(StatusCode.GOOD)
 _UNCERTAIN = int(StatusCode.UNCERTAIN)

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.mqtt import payload
-from drivers.mqtt.payload import Decoder, Refused
-from drivers.mqtt.settings import GroupSettings
 from gateway.clock import SECOND
-from gateway.model import Scan, StatusCode
-from tests.drivers.mqtt.links import make_group
+from gateway.model import Scan, StatusCode, Tag, TagGroup
+from gateway.payload import settings
+from gateway.payload.decoder import Decoder, Refused, parse
 
 NOW = 1_700_000_000 * SECOND
 TAGS: dict[str, Any] = {
@@ -35,14 +33,25 @@ TIME = {"path": "ts", "format": "unix_ms"}
 QUALITY = {"path": "q", "good": ["good", 0, 192]}
 
 
-def decoder(**settings: Any) -> Decoder:
-    made = GroupSettings.model_validate({"topic": "plant/{device}", "tags": TAGS, **settings})
-    return Decoder(make_group(made), made)
+class GroupSettings(settings.GroupSettings):
+    """What a driver adds: where the payloads come from, and whether that names the tag."""
+
+    named: bool = False
+
+    @property
+    def names_tag(self) -> bool:
+        return self.named
 
 
-def decode(body: object, **settings: Any) -> Scan:
+def decoder(**given: Any) -> Decoder:
+    made = GroupSettings.model_validate({"tags": TAGS, **given})
+    tags = [Tag(f"pump-1/{name}", spec.type, address=spec) for name, spec in made.tags.items()]
+    return Decoder(TagGroup("pump-1", "state", TagGroup.sort(tags), None, 10 * SECOND, made), made)
+
+
+def decode(body: object, **given: Any) -> Scan:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return decoder(**settings).decode(raw, NOW).scan
+    return decoder(**given).decode(raw, NOW).scan
 
 
 def values(scan: Scan) -> dict[str, object]:
@@ -111,8 +120,8 @@ class TestValues:
         with pytest.raises(Refused, match=reason):
             decode(body)
 
-    def test_the_one_column_that_the_topic_names(self) -> None:
-        made = decoder(topic="{device}/{tag}", tags={"a": {"type": "float64"}, "b": {"type": "float64"}})
+    def test_the_one_column_that_the_source_names(self) -> None:
+        made = decoder(named=True, tags={"a": {"type": "float64"}, "b": {"type": "float64"}})
         assert values(made.decode(b"1.5", NOW, column=1).scan) == {"b": 1.5}
 
 
@@ -217,4 +226,4 @@ def test_a_document_as_deep_as_its_path_is_read() -> None:
     made = decoder(tags={"a": {"type": "int8", "path": ".".join(["k"] * 50)}})
     body = b'{"k":' * 50 + b"1" + b"}" * 50
     assert values(made.decode(body, NOW).scan) == {"a": 1}
-    assert payload.parse(b"[[1]]") == [[1]]
+    assert parse(b"[[1]]") == [[1]]
