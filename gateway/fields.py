@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from gateway.clock import MILLISECOND
 from gateway.model import ValueType
 
 _UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
@@ -35,6 +36,16 @@ Duration: TypeAlias = Annotated[
 """A span of time, in nanoseconds; written with its unit."""
 
 
+def _lasts(interval: int) -> int:
+    if interval < MILLISECOND:
+        raise ValueError("a scan interval is at least 1ms")
+    return interval
+
+
+Interval: TypeAlias = Annotated[Duration, AfterValidator(_lasts)]
+"""A scan interval, in nanoseconds."""
+
+
 class Settings(BaseModel):
     """The ground of every settings model: a key that is not known is a mistake, and nothing changes once read."""
 
@@ -54,7 +65,7 @@ class Secret(Settings):
     @model_validator(mode="before")
     @classmethod
     def _by_reference(cls, value: object) -> object:
-        if isinstance(value, str):
+        if not isinstance(value, dict | Secret):
             raise ValueError("a secret does not stand in the configuration: write {env: NAME} or {file: PATH}")
         return value
 
@@ -102,6 +113,7 @@ class GroupSettings(Settings):
 
     stale_after: Duration | None = Field(
         None,
+        gt=0,
         description="older values are stale; 3 scan intervals and at least 1s, or 60s where nobody polls, unless set",
     )
     tags: Mapping[str, TagSettings] = Field(min_length=1)
@@ -110,7 +122,7 @@ class GroupSettings(Settings):
 class PolledSettings(GroupSettings):
     """Tags that we ask for."""
 
-    interval: Duration = Field(description="the scan interval: 100ms, 1s, 1m")
+    interval: Interval = Field(description="the scan interval: 100ms, 1s, 1m; at least 1ms")
 
 
 class DeviceSettings(Settings):
@@ -125,4 +137,4 @@ class LinkSettings(Settings):
     """One connection. A driver adds where it goes to."""
 
     driver: str = Field(description="the protocol: the name of a module in drivers/")
-    open_timeout: Duration = Field(parse_duration("10s"), description="how long connecting may take")
+    open_timeout: Duration = Field(parse_duration("10s"), gt=0, description="how long connecting may take")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import BLOB, Column, Connection, Integer, MetaData, String, Table, delete, insert, select
 
+from gateway.errors import ConfigError
 from gateway.journal import sqlite
 from gateway.journal.chunk import Stream
 from gateway.journal.ranges import Range
-from gateway.journal.seal import Seal
+from gateway.journal.seal import Seal, SealBroken
 from gateway.journal.segment import Mark
 
 _metadata = MetaData()
@@ -25,6 +26,7 @@ _mark = Table(
     Column("total_first", Integer, nullable=False),
     Column("total_stop", Integer, nullable=False),
 )
+_about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
 _head = Table(
     "head",
     _metadata,
@@ -100,11 +102,17 @@ class Catalog:
     """Owned by one thread."""
 
     def __init__(self, path: Path, key: bytes) -> None:
+        """Raises ConfigError when the journal was begun with another key; nothing is changed then."""
         self._engine = sqlite.own(path)
         self._key = key
         self._seal = Seal.fresh()
-        with self._engine.begin() as connection:
-            _metadata.create_all(connection)
+        try:
+            with self._engine.begin() as connection:
+                _metadata.create_all(connection)
+                _check(connection, key, self._seal)
+        except ConfigError:
+            self._engine.dispose()
+            raise
 
     def segments(self) -> dict[int, dict[Stream, Mark]]:
         """The closed segments, by number. One that holds nothing is not listed."""
@@ -188,6 +196,21 @@ class Catalog:
             "key": self._seal.wrap(self._key),
             "body": self._seal.close(letter.content, _place(letter.sink, letter.time)),
         }
+
+
+def _check(connection: Connection, key: bytes, seal: Seal) -> None:
+    """The first key leaves its mark, which only the same key opens."""
+    mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
+    if mark is None:
+        connection.execute(insert(_about), [{"name": "key", "value": seal.wrap(key)}])
+        return
+    try:
+        Seal.unwrap(key, mark)
+    except SealBroken:
+        raise ConfigError(
+            "the key is not the one that this journal was begun with: give the right one, or move the "
+            "journal's directory away to begin a new one"
+        ) from None
 
 
 def _place(sink: str, time: int) -> bytes:

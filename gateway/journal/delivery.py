@@ -29,10 +29,31 @@ class Delivery:
     def ingested(self) -> int:
         return self.head.total - self.base
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is still to come is for this sink."""
+        return self.ranges.first(self.head.seq, OPEN_END) is not None
+
     def advance(self, head: Head) -> None:
-        """More was committed."""
-        self.pending += head.total - self.head.total
+        """More was committed. To a sink that has left, that is nothing."""
+        points = head.total - self.head.total
+        if self.is_open:
+            self.pending += points
+        else:
+            self.base += points
         self.head = head
+
+    def leave(self) -> None:
+        """The sink is not configured any more. What it has pending is kept; what comes from now on is not for it."""
+        self.ranges.remove(self.head.seq, OPEN_END)
+
+    def rejoin(self) -> None:
+        """It is configured again, and does not get what came meanwhile."""
+        if self.is_open:
+            return
+        done = self.delivered + self.dead_letters + self.dropped + self.pending
+        self.base = self.head.total - done
+        self.ranges.add(self.head.seq, OPEN_END)
 
     def next(self, start: int = 0, stop: int = OPEN_END) -> Range | None:
         """The first committed range that is pending in `[start, stop)`."""
@@ -50,10 +71,16 @@ class Delivery:
             self.dropped += points
 
     def take(self, start: int, stop: int) -> Ranges:
-        """Out of the ranges goes everything in `[start, stop)`. Its points are still to be accounted for: `lose`."""
+        """Out of the ranges goes everything in `[start, stop)`. Its points are still to be accounted for: `lose`, or
+        `give_back`."""
         part = Ranges(self.ranges.within(start, stop))
         self.ranges.remove(start, stop)
         return part
+
+    def give_back(self, part: Ranges) -> None:
+        """What was taken stays after all."""
+        for start, stop in part:
+            self.ranges.add(start, stop)
 
     def lose(self, points: int) -> None:
         self.pending -= points

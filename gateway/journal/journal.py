@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
-from gateway.journal.catalog import DeadLetter
+from gateway.journal.catalog import DeadLetter, Head
 from gateway.journal.chunk import Chunk, Origin, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import OPEN_END, Ranges
@@ -31,6 +32,7 @@ _T = TypeVar("_T")
 
 _SETTLE_EVERY = SECOND
 _RETRY_SECONDS = 1.0
+_MOST_EVENTS = 100_000
 _MOST_WAITING = 4_000_000
 """Points that may wait in memory for the disk."""
 
@@ -62,20 +64,55 @@ class Journal:
         self._overflow = 0
         self._urgent = asyncio.Event()
         self._closing = False
-        self._grown: list[asyncio.Event] = []
+        self._grown: WeakSet[asyncio.Event] = WeakSet()
         self._letters: list[DeadLetter] = []
         self._dirty = False
         self._settled_at = clock.monotonic()
         self.failing = ""
         """Why nothing can be written, as long as that is so."""
         self.deliveries: dict[tuple[str, Stream], Delivery] = {}
+        """Replaced as a whole when a sink joins, so that whoever goes through it may wait in between."""
+        self._heads: dict[Stream, Head] = {}
+        self._leaving: set[str] = set()
 
     async def open(self, sinks: Iterable[str]) -> None:
         """Raises `FAILURES` or ConfigError when the store cannot be used at all."""
         arguments = (self._directory, self._key, self._settings.segment_bytes)
         self._store = await self._own(lambda: Store(*arguments))
         self.deliveries = await self._own(lambda: _deliveries(self._store, set(sinks)))
+        self._heads = dict(self._store.heads)
         await self._own(lambda: self._store.settle([d.standing() for d in self.deliveries.values()]))
+
+    # Who gets it
+
+    def join(self, sink: str) -> None:
+        """`sink` is configured from now on. One that is new begins with what is not yet on disk; one that was here
+        before goes on with what it has pending."""
+        self._leaving.discard(sink)
+        fresh = {(sink, stream): Delivery.begin(sink, stream, head) for stream, head in self._heads.items()}
+        self.deliveries = fresh | self.deliveries
+        for place in fresh:
+            self.deliveries[place].rejoin()
+        self._dirty = True
+
+    def leave(self, sink: str) -> None:
+        """`sink` is not configured any more. What it has pending is kept, and what was appended before this, which may
+        still have to reach the disk, is pending too."""
+        self._leaving.add(sink)
+        self.follow(lambda: self._release(sink))
+
+    def _release(self, sink: str) -> None:
+        if sink not in self._leaving:
+            return  # it has joined again meanwhile
+        self._leaving.discard(sink)
+        for stream in Stream:
+            self.deliveries[sink, stream].leave()
+        self._dirty = True
+        _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
+
+    async def note(self) -> None:
+        """Write down now how the deliveries stand; otherwise that is done once a second."""
+        await self._settle()
 
     # Taking in
 
@@ -99,7 +136,9 @@ class Journal:
         self._urgent.set()
 
     def record(self, event: AnyEvent) -> None:
-        """Keep an event; it is committed at once."""
+        """Keep an event; it is committed at once. On a disk that takes nothing only so many wait."""
+        if self._waiting[Stream.EVENTS] >= _MOST_EVENTS:
+            return
         self._events.append(event)
         self._waiting[Stream.EVENTS] += 1
         self._urgent.set()
@@ -125,6 +164,7 @@ class Journal:
         if not self._scans and not self._events:
             durable, self._durable = self._durable, []
             _call(durable)
+            await self._guarded(self._mend)
             return
         origin = Origin(self._boot, self._clock.monotonic(), self._clock.now())
         durable, self._durable = self._durable, []
@@ -133,13 +173,14 @@ class Journal:
         rotated = await self._persist(batch)
         self._waiting[Stream.TELEMETRY] -= sum(scan.points for scan in batch.scans)
         self._waiting[Stream.EVENTS] -= len(batch.events)
+        self._heads = dict(self._store.heads)
         for (_, stream), delivery in self.deliveries.items():
-            delivery.advance(self._store.heads[stream])
+            delivery.advance(self._heads[stream])
         _call(durable)
         for grown in self._grown:
             grown.set()
         if rotated:
-            await self._evict()
+            await self._guarded(self._evict)
 
     async def _persist(self, batch: Batch) -> bool:
         while True:
@@ -150,9 +191,21 @@ class Journal:
                 if self._closing:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
+                await self._tidy()  # what is delivered may make room
             else:
                 self._recover()
                 return rotated
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Housekeeping that a sick disk may stop: it is told, and done another time."""
+        try:
+            await work()
+        except FAILURES as error:
+            self._fail(error)
+
+    async def _mend(self) -> None:
+        if self._store.is_left:
+            await self._own(self._store.mend)
 
     def _fail(self, error: Exception) -> None:
         if not self.failing:
@@ -174,9 +227,9 @@ class Journal:
     # Giving out
 
     def watch(self) -> asyncio.Event:
-        """An event that is set whenever something was committed. It is the caller's to clear."""
+        """An event that is set whenever something was committed. It is the caller's to clear, and to keep."""
         grown = asyncio.Event()
-        self._grown.append(grown)
+        self._grown.add(grown)
         return grown
 
     async def read(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
@@ -188,16 +241,24 @@ class Journal:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reader, self._store.fetch_closed, stream, start, stop, most_points)
 
-    def settle(self, sink: str, chunk: Chunk, letters: Sequence[DeadLetter] = ()) -> None:
-        """`sink` is done with a chunk, but for what went to the dead letters. A chunk that could not be read is given
-        up, and that is told."""
-        delivery = self.deliveries[sink, chunk.stream]
-        if chunk.broken:
-            delivery.drop(chunk.seq, chunk.points)
-            self.record(DataLost(self._clock.now(), chunk.points, f"chunk {chunk.seq} for {sink}: {chunk.broken}"))
-        else:
-            delivery.settle(chunk.seq, chunk.points, sum(letter.points for letter in letters))
-        self._letters.extend(letters)
+    def settle(
+        self, sink: str, chunks: Sequence[Chunk], letters: Mapping[int, Sequence[DeadLetter]] | None = None
+    ) -> None:
+        """`sink` is done with chunks, but for what went to the dead letters, by chunk number. Chunks that could not be
+        read are given up, and that is told."""
+        broken = [chunk for chunk in chunks if chunk.broken]
+        for chunk in chunks:
+            delivery = self.deliveries[sink, chunk.stream]
+            dead = (letters or {}).get(chunk.seq, ())
+            if chunk.broken:
+                delivery.drop(chunk.seq, chunk.points)
+            else:
+                delivery.settle(chunk.seq, chunk.points, sum(letter.points for letter in dead))
+            self._letters.extend(dead)
+        if broken:
+            lost = sum(chunk.points for chunk in broken)
+            reason = f"{len(broken)} chunks from {broken[0].seq} on, for {sink}: {broken[0].broken}"
+            self.record(DataLost(self._clock.now(), lost, reason))
         self._dirty = True
 
     def statistics(self, sink: str) -> SinkStatistics:
@@ -223,9 +284,13 @@ class Journal:
         self._settled_at = self._clock.monotonic()
         if self._dirty:
             await self._settle()
-            for number, marks in list(self._store.closed.items()):
-                if not any(self._holds(stream, mark.first, mark.stop) for stream, mark in marks.items()):
-                    await self._remove(number)
+            await self._guarded(self._collect)
+
+    async def _collect(self) -> None:
+        """Segments that no sink needs any more go."""
+        for number, marks in list(self._store.closed.items()):
+            if not any(self._holds(stream, mark.first, mark.stop) for stream, mark in marks.items()):
+                await self._remove(number)
 
     async def _settle(self) -> None:
         letters, self._letters, self._dirty = self._letters, [], False
@@ -259,7 +324,11 @@ class Journal:
     async def _drop(self, delivery: Delivery, mark: Mark) -> int:
         """Taken out of the ranges before anything is awaited, so that nobody settles it meanwhile."""
         part = delivery.take(mark.first, mark.stop)
-        points = await self._own(lambda: self._store.points(delivery.stream, part))
+        try:
+            points = await self._own(lambda: self._store.points(delivery.stream, part))
+        except FAILURES:
+            delivery.give_back(part)
+            raise
         delivery.lose(points)
         return points
 
@@ -268,17 +337,16 @@ class Journal:
 
     async def _remove(self, number: int) -> None:
         standings = [delivery.standing() for delivery in self.deliveries.values()]
-        try:
-            await self._own(lambda: self._store.remove(number, standings))
-        except FAILURES as error:
-            self._fail(error)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._reader, self._store.forget, number)
+        await self._own(lambda: self._store.remove(number, standings))
 
     async def close(self) -> None:
         """After `run` has ended by `stop`."""
         await self._settle()
+        self._reader.shutdown()
         await self._own(self._store.close)
         self._owner.shutdown()
-        self._reader.shutdown()
 
     def stop(self) -> None:
         """`run` commits what waits and ends."""
@@ -304,38 +372,31 @@ def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Deliv
     for sink in sinks:
         for stream in Stream:
             deliveries.setdefault((sink, stream), Delivery.begin(sink, stream, store.heads[stream]))
-    for (sink, stream), delivery in deliveries.items():
+    for (sink, _), delivery in deliveries.items():
         _settle_holes(store, delivery)
         if sink in sinks:
-            _rejoin(delivery)
+            delivery.rejoin()
         else:
             _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
-            delivery.ranges.remove(store.heads[stream].seq, OPEN_END)
+            delivery.leave()
     return deliveries
 
 
 def _settle_holes(store: Store, delivery: Delivery) -> None:
-    """Chunks that are pending and not there any more, because somebody removed their file, are dropped."""
+    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because somebody
+    removed their file, are dropped."""
+    done = delivery.delivered + delivery.dead_letters + delivery.dropped
+    delivery.pending = delivery.ingested - done
     head = delivery.head.seq
     covered = store.covered(delivery.stream)
     wanted = Ranges(delivery.ranges.within(0, head))
     there = Ranges(part for start, stop in wanted for part in covered.within(start, stop))
-    delivery.pending = store.points(delivery.stream, there)
     if list(there) == list(wanted):
         return
-    is_open = delivery.ranges.first(head, OPEN_END) is not None
+    lost = delivery.pending - store.points(delivery.stream, there)
+    is_open = delivery.is_open
     delivery.ranges = there
     if is_open:
         delivery.ranges.add(head, OPEN_END)
-    lost = delivery.ingested - delivery.delivered - delivery.dead_letters - delivery.dropped - delivery.pending
-    delivery.dropped += lost
+    delivery.lose(lost)
     _log.error("sink %s has lost %d points: their segment is gone", delivery.sink, lost)
-
-
-def _rejoin(delivery: Delivery) -> None:
-    """A sink that was away from the configuration does not get what came meanwhile."""
-    head = delivery.head.seq
-    if delivery.ranges.first(head, OPEN_END) is None:
-        done = delivery.delivered + delivery.dead_letters + delivery.dropped + delivery.pending
-        delivery.base = delivery.head.total - done
-        delivery.ranges.add(head, OPEN_END)

@@ -28,12 +28,18 @@ class SealBroken(GatewayError):
     """A sealed chunk was changed, moved to another place, or belongs to another key. Give it up and say so."""
 
 
-def load_key(path: Path, secret: str | None = None) -> bytes:
-    """The key-encryption key: 64 hexadecimal digits in `secret`, else in the file `path`, made if it is not there.
+def load_key(path: Path, secret: str | None = None, fresh: bool = True) -> bytes:
+    """The key-encryption key: 64 hexadecimal digits in `secret`, else in the file `path`. A journal that is `fresh`
+    gets a new file where there is none.
 
-    Raises ConfigError when what is there is no key.
+    Raises ConfigError when what is there is no key, or when the key of a journal is missing.
     """
     if secret is None and not path.exists():
+        if not fresh:
+            raise ConfigError(
+                f"{path} is missing, and without it the journal cannot be read: put it back, or move the "
+                "journal's directory away to begin a new one"
+            )
         _create(path, secrets.token_hex(KEY_BYTES))
     origin = "the journal's key secret" if secret is not None else str(path)
     try:

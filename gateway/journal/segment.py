@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import BLOB, Column, Engine, Integer, MetaData, Select, String, Table, func, insert, select
+from sqlalchemy import BLOB, Column, Engine, Integer, MetaData, Row, Select, String, Table, func, insert, select
+from sqlalchemy.exc import DatabaseError
 
 from gateway.journal import sqlite
 from gateway.journal.chunk import Chunk, Stream, unpack, unpack_events
@@ -58,7 +59,7 @@ class Segment:
     """Owned by one thread. `create` makes a file to append to; `recover` closes what a crash left open; `read` opens a
     closed one."""
 
-    def __init__(self, number: int, path: Path, engine: Engine, seal: Seal) -> None:
+    def __init__(self, number: int, path: Path, engine: Engine, seal: Seal | None) -> None:
         self.number = number
         self.path = path
         self._engine = engine
@@ -78,11 +79,15 @@ class Segment:
 
     @classmethod
     def read(cls, number: int, path: Path, key: bytes) -> Segment:
-        """Raises SealBroken when `key` does not fit."""
+        """One whose data key does not open has chunks that are broken, and counts that are not."""
         engine = sqlite.peruse(path)
-        with engine.connect() as connection:
-            wrapped = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
-        return cls(number, path, engine, Seal.unwrap(key, wrapped or b""))
+        try:
+            with engine.connect() as connection:
+                wrapped = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
+            seal = Seal.unwrap(key, wrapped or b"")
+        except (SealBroken, DatabaseError):
+            seal = None
+        return cls(number, path, engine, seal)
 
     @staticmethod
     def recover(path: Path) -> dict[Stream, Mark]:
@@ -98,6 +103,7 @@ class Segment:
 
     def append(self, records: Sequence[Record]) -> int:
         """Sealed, written in one transaction, and on disk when this returns. Returns the bytes."""
+        assert self._seal is not None
         rows: dict[Stream, list[dict[str, object]]] = {}
         size = 0
         for record in records:
@@ -115,9 +121,11 @@ class Segment:
         """The number that chunks of this segment call a schema by; it is stored before it is used."""
         number = self._numbers.get(schema.digest)
         if number is None:
+            assert self._seal is not None
             number = len(self._numbers) + 1
+            body = self._seal.close(schema.encode(), self._schema_place(number))
             with self._engine.begin() as connection:
-                connection.execute(insert(_schema), [{"number": number, "body": schema.encode()}])
+                connection.execute(insert(_schema), [{"number": number, "body": body}])
             self._numbers[schema.digest] = number
             self._schemas[number] = schema
         return number
@@ -134,12 +142,37 @@ class Segment:
                     break
         return chunks
 
+    def salvage(self, stream: Stream, start: int, mark: Mark) -> list[Chunk]:
+        """Chunks from `start` on out of a file with damaged pages, one by one, up to the first that is sound again.
+        The points of those that cannot be read are known all the same: the running totals around them tell."""
+        lost: list[int] = []
+        for seq in range(start, mark.stop):
+            row = self._row(stream, seq)
+            if row is not None:
+                points = row.total - row.points - self._total_before(stream, start, mark)
+                return [*_damaged(stream, lost, points), self._open(stream, seq, row.points, row.body)]
+            lost.append(seq)
+        return _damaged(stream, lost, mark.total_stop - self._total_before(stream, start, mark))
+
     def total(self, stream: Stream, seq: int) -> int:
         """The stream's points in all chunks before `seq`, which is in this segment."""
-        table = _chunks[stream]
-        with self._engine.connect() as connection:
-            row = connection.execute(select(table.c.total, table.c.points).where(table.c.seq == seq)).one()
+        row = self._row(stream, seq)
+        if row is None:
+            raise CodecError(f"chunk {seq} cannot be read")
         return int(row.total - row.points)
+
+    def _total_before(self, stream: Stream, seq: int, mark: Mark) -> int:
+        row = None if seq == mark.first else self._row(stream, seq - 1)
+        return mark.total_first if row is None else int(row.total)
+
+    def _row(self, stream: Stream, seq: int) -> Row[int, int, int, bytes] | None:
+        table = _chunks[stream]
+        columns: Select[int, int, int, bytes] = select(table.c.seq, table.c.points, table.c.total, table.c.body)
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(columns.where(table.c.seq == seq)).one_or_none()
+        except DatabaseError:
+            return None
 
     def marks(self) -> dict[Stream, Mark]:
         return _marks(self._engine)
@@ -160,6 +193,8 @@ class Segment:
             self._unchecked = 0
 
     def _open(self, stream: Stream, seq: int, points: int, body: bytes) -> Chunk:
+        if self._seal is None:
+            return Chunk(stream, seq, points, broken="the key does not open the segment's data key")
         try:
             content = self._seal.open(body, self._place(stream, seq))
             if stream is Stream.EVENTS:
@@ -172,13 +207,22 @@ class Segment:
         if number not in self._schemas:
             with self._engine.connect() as connection:
                 body = connection.scalar(select(_schema.c.body).where(_schema.c.number == number))
-            if body is None:
+            if body is None or self._seal is None:
                 raise CodecError(f"schema {number} is missing")
-            self._schemas[number] = Schema.decode(body)
+            self._schemas[number] = Schema.decode(self._seal.open(body, self._schema_place(number)))
         return self._schemas[number]
+
+    def _schema_place(self, number: int) -> bytes:
+        return b"%d/schema/%d" % (self.number, number)
 
     def _place(self, stream: Stream, seq: int) -> bytes:
         return b"%d/%d/%d" % (self.number, stream, seq)
+
+
+def _damaged(stream: Stream, lost: Sequence[int], points: int) -> list[Chunk]:
+    """The first bears the points of all."""
+    why = "its page of the file is damaged"
+    return [Chunk(stream, seq, points if seq == lost[0] else 0, broken=why) for seq in lost]
 
 
 def _range(stream: Stream, start: int, stop: int) -> Select[tuple[int, int, bytes]]:

@@ -9,15 +9,16 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from gateway.journal.catalog import Catalog, DeadLetter, Head, Standing
 from gateway.journal.chunk import Chunk, Origin, Stream, pack, pack_events, runs
+from gateway.journal.codec import CodecError
 from gateway.journal.ranges import Ranges
-from gateway.journal.seal import SealBroken
 from gateway.journal.segment import Mark, Record, Segment
 from gateway.model import AnyEvent, Scan
 
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"segment-(\d{8})\.db")
 _READERS = 4
 
-FAILURES = (SQLAlchemyError, OSError)
+FAILURES = (SQLAlchemyError, OSError, CodecError)
 """What a sick disk makes the store raise."""
 
 
@@ -58,7 +59,7 @@ class Store:
         self._next = max([*self._numbers(), *self.closed, 0]) + 1
         self._open: Segment | None = None
         self._size = 0
-        self._doubtful: tuple[int, Sequence[Record]] | None = None
+        self._left: tuple[int, Sequence[Record]] | None = None
 
     # Writing
 
@@ -67,26 +68,56 @@ class Store:
 
         After a failure (`FAILURES`) the very same batch has to be given again: it may have reached the disk.
         """
-        if self._doubtful is not None and self._resolve():
+        if self._left is not None and self.mend():
             return True
-        if self._open is None:
-            self._open = Segment.create(self._next, self._path(self._next), self._key)
-            self.open_from = dict(self.heads)
-            self._next += 1
-            self._size = 0
-        records = self._records(batch, self._open)
+        segment = self._open or self._begin()
+        records: list[Record] = []
         try:
-            self._size += self._open.append(records)
+            records = self._records(batch, segment)
+            self._size += segment.append(records)
         except FAILURES:
-            self._doubtful = (self._open.number, records)
-            self._open.abandon()
-            self._open = None
+            self._leave(records)
             raise
         self._advance(records)
         if self._size < self._segment_bytes:
             return False
-        self._rotate()
+        self._leave(())
+        with suppress(*FAILURES):  # what was committed is safe; the next commit closes the segment
+            self.mend()
         return True
+
+    def mend(self) -> bool:
+        """Closes the segment that was left, full or after a failure, and reads what it has. True if the batch whose
+        commit had failed turns out to be there."""
+        if self._left is None:
+            return False
+        number, records = self._left
+        marks = Segment.recover(self._path(number))
+        self._close(number, marks)
+        self._left = None
+        if not records or records[-1].stream not in marks or marks[records[-1].stream].stop <= records[-1].seq:
+            return False
+        self._advance(records)
+        return True
+
+    @property
+    def is_left(self) -> bool:
+        """A segment waits to be closed: `mend` does it."""
+        return self._left is not None
+
+    def _begin(self) -> Segment:
+        self._open = Segment.create(self._next, self._path(self._next), self._key)
+        self.open_from = dict(self.heads)
+        self._next += 1
+        self._size = 0
+        return self._open
+
+    def _leave(self, records: Sequence[Record]) -> None:
+        """Nothing is written to the open segment any more; `records` may be its last."""
+        assert self._open is not None
+        self._left = (self._open.number, records)
+        self._open.abandon()
+        self._open = None
 
     def _records(self, batch: Batch, segment: Segment) -> list[Record]:
         contents: list[tuple[Stream, int, bytes]] = []
@@ -107,27 +138,6 @@ class Store:
         for record in records:
             self.heads[record.stream] = Head(record.seq + 1, record.total)
 
-    def _resolve(self) -> bool:
-        """After a failed commit the file is trusted no more: closed, if that can be done, and read for what it has.
-        True if the batch turns out to be there."""
-        assert self._doubtful is not None
-        number, records = self._doubtful
-        marks = Segment.recover(self._path(number))
-        self._close(number, marks)
-        self._doubtful = None
-        last = records[-1]
-        arrived = last.stream in marks and marks[last.stream].stop > last.seq
-        if arrived:
-            self._advance(records)
-        return arrived
-
-    def _rotate(self) -> None:
-        assert self._open is not None
-        segment, self._open = self._open, None
-        marks = segment.marks()
-        segment.close()
-        self._close(segment.number, marks)
-
     def _close(self, number: int, marks: dict[Stream, Mark]) -> None:
         if marks:
             self._catalog.add_segment(number, marks)
@@ -142,21 +152,16 @@ class Store:
         return [] if self._open is None else self._open.fetch(stream, start, stop, most_points)
 
     def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
-        """From the closed segment that has chunk `start`. A file whose key does not fit comes back as broken chunks."""
+        """From the closed segment that has chunk `start`. What cannot be read any more comes back as broken chunks."""
         for number, marks in list(self.closed.items()):
             mark = marks.get(stream)
             if mark is not None and mark.first <= start < mark.stop:
-                return self._fetch(number, mark, (stream, start, min(stop, mark.stop)), most_points)
+                segment = self._reader(number)
+                try:
+                    return segment.fetch(stream, start, min(stop, mark.stop), most_points)
+                except DatabaseError:
+                    return segment.salvage(stream, start, mark)
         return []
-
-    def _fetch(self, number: int, mark: Mark, span: tuple[Stream, int, int], most_points: int) -> list[Chunk]:
-        stream, start, stop = span
-        try:
-            return self._reader(number).fetch(stream, start, stop, most_points)
-        except SealBroken as error:
-            whole = start == mark.first and stop == mark.stop
-            points = mark.total_stop - mark.total_first if whole else 0
-            return [Chunk(stream, seq, points if seq == start else 0, broken=str(error)) for seq in range(start, stop)]
 
     def _reader(self, number: int) -> Segment:
         segment = self._readers.pop(number, None) or Segment.read(number, self._path(number), self._key)
@@ -210,14 +215,24 @@ class Store:
         return sum(path.stat().st_size for path in self._directory.iterdir())
 
     def remove(self, number: int, standings: Iterable[Standing] = ()) -> None:
-        """The catalogue first and the file after: what a crash leaves in between is found at the next start."""
-        self._catalog.remove_segment(number, standings)
+        """The catalogue first and the file after: what a crash leaves in between is found at the next start. On a full
+        disk the catalogue cannot be written; then the file goes all the same, and the next start accounts for it."""
         self.closed.pop(number, None)
-        self._path(number).unlink(missing_ok=True)
+        try:
+            self._catalog.remove_segment(number, standings)
+        finally:
+            self._path(number).unlink(missing_ok=True)
+
+    def forget(self, number: int) -> None:
+        """For the reader: let go of a segment that was removed."""
+        segment = self._readers.pop(number, None)
+        if segment is not None:
+            segment.abandon()
 
     def close(self) -> None:
         if self._open is not None:
-            self._rotate()
+            self._leave(())
+        self.mend()
         for segment in self._readers.values():
             segment.abandon()
         self._catalog.close()

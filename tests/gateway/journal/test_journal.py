@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from gateway.clock import ManualClock
-from gateway.errors import JournalFull
+from gateway.errors import ConfigError, JournalFull
 from gateway.journal import journal as module
 from gateway.journal.catalog import DeadLetter
 from gateway.journal.chunk import Stream
 from gateway.journal.journal import Journal
+from gateway.journal.seal import load_key
 from gateway.journal.store import Batch, Store
 from gateway.model import DataLost, Scan
 from gateway.site import JournalSettings
@@ -56,7 +57,7 @@ async def read_all(journal: Journal, sink: str = "cloud") -> list[float]:
     while work := journal.deliveries[sink, TELEMETRY].next():
         for chunk in await journal.read(TELEMETRY, *work, 10**6):
             values += [float(v) for rows in chunk.rows for v in rows.values[0][:, 0]]
-            journal.settle(sink, chunk)
+            journal.settle(sink, [chunk])
             assert balanced(journal, sink)
     return values
 
@@ -116,7 +117,7 @@ async def test_a_gap_stays_behind_while_the_head_goes_on(tmp_path: Path) -> None
             await put(journal, value)
         delivery = journal.deliveries["cloud", TELEMETRY]
         head = await journal.read(TELEMETRY, 3, 4, 10**6)
-        journal.settle("cloud", head[0])
+        journal.settle("cloud", head)
         assert delivery.next() == (0, 3)
         assert delivery.next(3) is None
         assert balanced(journal)
@@ -211,7 +212,7 @@ async def test_dead_letters_are_kept_sealed_and_can_be_read(tmp_path: Path) -> N
     async with opened(tmp_path, "cloud") as journal:
         await put(journal, 1)
         chunk = (await journal.read(TELEMETRY, 0, 1, 9))[0]
-        journal.settle("cloud", chunk, [DeadLetter("cloud", NOW, 1, "conflict", b"canary")])
+        journal.settle("cloud", [chunk], {chunk.seq: [DeadLetter("cloud", NOW, 1, "conflict", b"canary")]})
         account = journal.statistics("cloud")
         assert (account.delivered, account.dead_letters, account.pending) == (1, 1, 0)
         assert balanced(journal)
@@ -232,3 +233,50 @@ async def test_a_lost_segment_is_accounted_for(tmp_path: Path) -> None:
         assert (account.dropped, account.pending) == (4, 2)
         assert balanced(journal)
         assert await read_all(journal) == [3]
+
+
+async def test_a_disk_full_of_what_was_delivered_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 1)
+        await read_all(journal)
+    commit = Store.commit
+
+    def full(store: Store, batch: Batch) -> bool:
+        if (tmp_path / "segment-00000001.db").exists():
+            raise OperationalError("insert", {}, OSError("database or disk is full"))
+        return commit(store, batch)
+
+    monkeypatch.setattr(Store, "commit", full)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
+    async with opened(tmp_path, "cloud") as journal:
+        journal._dirty = True
+        await put(journal, 2)
+        assert await read_all(journal) == [2]
+        assert journal.failing == ""
+
+
+async def test_a_segment_that_cannot_be_removed_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    def sick(store: Store, number: int, standings: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(Store, "remove", sick)
+    small = JournalSettings.model_validate({"commit_interval": "5ms", "segment_bytes": 1 << 20, "max_bytes": 4 << 20})
+    chance = np.random.default_rng(1)
+    wide = group(*["float64"] * 10_000, device="wide")
+    async with opened(tmp_path, "cloud", settings=small) as journal:
+        for _ in range(6):
+            for i in range(16):
+                journal.append(Scan(wide, NOW + i, NOW + i, (chance.random(10_000),)))
+            await put(journal, 0)
+            assert balanced(journal)
+        assert 0 < calls < 20
+
+
+async def test_the_key_of_a_journal_is_never_made_anew(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="put it back"):
+        load_key(tmp_path / "journal.key", fresh=False)
+    assert not (tmp_path / "journal.key").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from gateway.errors import ConfigError
 from gateway.journal.chunk import Chunk, Origin, Stream
 from gateway.journal.ranges import Ranges
-from gateway.journal.segment import Record, Segment
+from gateway.journal.segment import Mark, Record, Segment
 from gateway.journal.store import Batch, Store
 from gateway.model import DataLost, Scan
 from tests.gateway.build import NOW, group, scan
@@ -226,3 +228,79 @@ def test_a_scan_of_each_group_shares_a_chunk(store: Store) -> None:
     chunks = store.fetch_open(TELEMETRY, 0, 9, 10**9)
     assert len(chunks) == 1
     assert len(chunks[0].rows) == 50
+
+
+def test_a_segment_that_cannot_be_closed_costs_nothing_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = Segment.recover, 2
+
+    def sick(path: Path) -> dict[Stream, Mark]:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OperationalError("checkpoint", {}, OSError("disk I/O error"))
+        return real(path)
+
+    monkeypatch.setattr(Segment, "recover", staticmethod(sick))
+    store = Store(tmp_path, KEY, 1)
+    assert store.commit(batch(1))
+    second = batch(2)
+    with pytest.raises(OperationalError):
+        store.commit(second)
+    store.commit(second)
+    store.commit(batch(3))
+    store.mend()
+    assert everything(store) == [1, 2, 3]
+    assert store.heads[TELEMETRY].total == 9
+    store.close()
+
+
+def test_another_key_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEY, 64 << 20)
+    store.commit(batch(1))
+    store.close()
+    with pytest.raises(ConfigError, match="key"):
+        Store(tmp_path, b"j" * 32, 64 << 20)
+    store = Store(tmp_path, KEY, 64 << 20)
+    assert everything(store) == [1]
+    store.close()
+
+
+def test_a_segment_of_another_journal_has_counts_and_no_content(tmp_path: Path) -> None:
+    stranger = Store(tmp_path / "a", b"j" * 32, 64 << 20)
+    stranger.commit(batch(1, 2))
+    stranger.close()
+    (tmp_path / "b").mkdir()
+    shutil.copy(tmp_path / "a" / "segment-00000001.db", tmp_path / "b")
+    store = Store(tmp_path / "b", KEY, 64 << 20)
+    (chunk,) = store.fetch_closed(TELEMETRY, 0, 9, 9)
+    assert (bool(chunk.broken), chunk.points) == (True, 6)
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_pages_cost_their_chunks_and_every_point_is_known(tmp_path: Path, seed: int) -> None:
+    """Whole pages of zeros, anywhere behind the first, which holds the file's header."""
+    chance = random.Random(seed)
+    store = Store(tmp_path, KEY, 64 << 20)
+    noise = group(*["string"] * 20, device="noise")
+    for i in range(60):
+        row = scan(noise, [chance.randbytes(40).hex() for _ in range(20)], NOW + i)
+        store.commit(Batch([row], [], ORIGIN))
+    store.close()
+    path = tmp_path / "segment-00000001.db"
+    body = bytearray(path.read_bytes())
+    for _ in range(3):
+        page = chance.randrange(5, len(body) // 4096)
+        body[page * 4096 : (page + 1) * 4096] = bytes(4096)
+    path.write_bytes(body)
+    store = Store(tmp_path, KEY, 64 << 20)
+    chunks: list[Chunk] = []
+    while not chunks or chunks[-1].seq < 59:
+        at = chunks[-1].seq + 1 if chunks else 0
+        chunks += store.fetch_closed(TELEMETRY, at, 1 << 60, 10**9)
+    assert [chunk.seq for chunk in chunks] == list(range(60))
+    assert sum(chunk.points for chunk in chunks) == 60 * 20
+    assert all(rows.points == 20 for chunk in chunks for rows in chunk.rows)
+    store.close()
