@@ -9,12 +9,11 @@ from collections.abc import Mapping
 
 from gateway.bus import Bus
 from gateway.clock import SECOND, Clock
-from gateway.errors import CommandRefused, ConnectionLost
+from gateway.errors import CommandRefused, NotConnected
 from gateway.image import Image
 from gateway.link import LinkSupervisor
 from gateway.model import Command, CommandDone, Outcome, Tag, Value, ValueType
 
-_RETRY_SECONDS = 0.1
 _MOST_FLOAT = sys.float_info.max
 
 _INTEGER_BITS = {
@@ -60,13 +59,15 @@ def _number(tag: Tag, value: Value) -> int | float:
 
 
 class Commands:
-    """Carries commands to the links. A command whose link is down is tried until it expires."""
+    """Carries commands to the links. While a link is down a tag's latest command waits for it, until it expires; older
+    ones are superseded, so that nothing old is written after something new."""
 
     def __init__(self, links: Mapping[str, LinkSupervisor], image: Image, bus: Bus, clock: Clock) -> None:
         self._link_of = {device.id: link for link in links.values() for device in link.link.devices}
         self._image = image
         self._bus = bus
         self._clock = clock
+        self._latest: dict[str, str] = {}
 
     async def execute(self, command: Command) -> CommandDone:
         """Never raises, whatever a driver does: how it ended is in the result, which is also an event."""
@@ -83,10 +84,6 @@ class Commands:
         self._bus.emit(done)
         return done
 
-    def _why_late(self, command: Command) -> str:
-        link = self._link_of[self._image.tag(command.tag).device]
-        return f"it could not be written in time: {link.reason or 'others were being written'}"
-
     async def _write(self, command: Command) -> Value:
         try:
             tag = self._image.tag(command.tag)
@@ -94,14 +91,21 @@ class Commands:
             raise CommandRefused(f"there is no tag {command.tag}") from None
         value = fit(tag, command.value)
         link = self._link_of[tag.device]
-        async with asyncio.timeout(self._left(command) / SECOND):
-            while True:
-                try:
-                    await link.write(tag, value)
-                except ConnectionLost:
-                    await asyncio.sleep(_RETRY_SECONDS)
-                else:
-                    return value
+        self._latest[tag.id] = command.id
+        while True:
+            async with asyncio.timeout(self._left(command) / SECOND):
+                await link.wait_up()
+            if self._latest[tag.id] != command.id:
+                raise CommandRefused("a newer command for the same tag came before the link was back")
+            try:
+                await link.write(tag, value)  # bounded by the link: once it is on the wire it is not called back
+            except NotConnected:
+                continue
+            return value
+
+    def _why_late(self, command: Command) -> str:
+        link = self._link_of[self._image.tag(command.tag).device]
+        return f"the link was down until the command expired: {link.reason}"
 
     def _left(self, command: Command) -> int:
         return max(0, command.expires - self._clock.monotonic())

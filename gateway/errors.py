@@ -22,6 +22,10 @@ class ConnectionLost(GatewayError):
         self.retry_after_s = retry_after_s
 
 
+class NotConnected(ConnectionLost):
+    """The link was down already, and nothing was sent. Whatever it was can be sent when the link is back."""
+
+
 class DeviceSilent(GatewayError):
     """This device gave no usable answer while its link still stands. Leave the link alone; try the device later."""
 

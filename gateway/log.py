@@ -7,7 +7,7 @@ import re
 import time
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_LOUD = ("aiohttp", "asyncio", "paho", "pymodbus", "sqlalchemy", "urllib3")
+_LOUD = ("aiocoap", "aiohttp", "asyncio", "paho", "pymodbus", "sqlalchemy", "urllib3")
 
 
 def printable(text: str) -> str:
@@ -35,5 +35,6 @@ def start(verbose: bool = False) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Lines())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what it has to say reaches us as exceptions
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)

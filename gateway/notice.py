@@ -16,6 +16,7 @@ class _Trouble:
     text: str
     began: int
     told: bool
+    lasting: bool
     times: int = 0
     last: int = 0
 
@@ -30,14 +31,15 @@ class Notices:
         self._over: dict[str, int] = {}
         self.total = 0
 
-    def begin(self, key: str, text: str, now: int) -> None:
-        """It happened, at `now` (monotonic)."""
+    def begin(self, key: str, text: str, now: int, lasting: bool = False) -> None:
+        """It happened, at `now` (monotonic). A `lasting` trouble is over when somebody says so, any other also when it
+        has not happened for a minute."""
         self.total += 1
         trouble = self._open.get(key)
         if trouble is None:
             if len(self._open) >= _MOST:
                 return
-            trouble = self._open[key] = _Trouble(text, now, told=False)
+            trouble = self._open[key] = _Trouble(text, now, False, lasting)
         trouble.times += 1
         trouble.last = now
         flutters = now - max(trouble.began, self._over.get(key, -_QUIET)) < _QUIET and key in self._over
@@ -54,8 +56,9 @@ class Notices:
             self._log.warning("%s: over, after %d times: %s", key, trouble.times, trouble.text)
 
     def expire(self, now: int) -> None:
-        """What has not happened for a minute is over."""
-        for key in [key for key, trouble in self._open.items() if now - trouble.last > _QUIET]:
+        """What has not happened for a minute, and was not lasting, is over."""
+        quiet = [key for key, trouble in self._open.items() if not trouble.lasting and now - trouble.last > _QUIET]
+        for key in quiet:
             self.end(key, now)
         for key in [key for key, at in self._over.items() if now - at > _QUIET and key not in self._open]:
             del self._over[key]

@@ -21,7 +21,9 @@ from gateway.errors import CommandRefused, ConnectionLost
 from gateway.model import Link, Scan, Tag, TagGroup, Value
 from tests.drivers.receiver import FakeReceiver
 from tests.parts import libmodbus
+from tests.parts.libcoap import CoapServer
 from tests.parts.mosquitto import Mosquitto
+from tests.parts.nodeopcua import URI, NodeOpcUa
 from tests.parts.process import Part, free_port
 
 BOUND_S = 5.0
@@ -118,9 +120,64 @@ class Mqtt(Stand):
         return lambda: subscriber.messages()[0].split()[-1]
 
 
+class OpcUa(Stand):
+    driver = "opcua"
+    values = MappingProxyType({"u16": 65_535, "level": 1.25, "on": True, "text": "Grüße"})
+    written = 47.25
+
+    def __init__(self, folder: Path) -> None:
+        self.part = self.server = NodeOpcUa(folder)
+
+    def settings(self, port: int) -> dict[str, Any]:
+        return {"driver": "opcua", "url": f"opc.tcp://127.0.0.1:{port}/plant", "keepalive": "500ms"}
+
+    def groups(self) -> dict[str, Any]:
+        def tag(name: str, kind: str, **more: Any) -> dict[str, Any]:
+            return {"node": f"nsu={URI};s={name}", "type": kind, **more}
+
+        types = {"u16": "uint16", "level": "float64", "on": "bool", "text": "string"}
+        tags = {name: tag(name, kind) for name, kind in types.items()}
+        inputs = {name: tag(name, "float64", writable=True) for name in ("setpoint", "denied")}
+        return {"values": {"publishing_interval": "50ms", "tags": tags}, "inputs": {"interval": "1s", "tags": inputs}}
+
+    def watch(self) -> Callable[[], str]:
+        return lambda: str(self.server.get("setpoint"))
+
+
+class Coap(Stand):
+    driver = "coap"
+    values = MappingProxyType({"count": 7, "level": 0.5, "on": True, "mode": "auto"})
+    written = 47.25
+
+    def __init__(self, folder: Path) -> None:
+        self.part = self.server = CoapServer(folder)
+        self.server.put("/machine", '{"count": 7, "level": 0.5, "on": true, "mode": "auto"}')
+
+    def settings(self, port: int) -> dict[str, Any]:
+        return {"driver": "coap", "host": "127.0.0.1", "port": port, "timeout": "1s", "keepalive": "200ms"}
+
+    def groups(self) -> dict[str, Any]:
+        types = {"count": "uint16", "level": "float64", "on": "bool", "mode": "string"}
+        tags = {name: {"type": type_} for name, type_ in types.items()}
+        writable = {"type": "float64", "writable": True}
+        inputs = {
+            "setpoint": {**writable, "command": {"resource": "/{tag}"}},
+            "denied": {**writable, "command": {"resource": "/time", "method": "post"}},
+        }
+        return {
+            "values": {"resource": "/{device}", "interval": "1s", "tags": tags},
+            "inputs": {"resource": "/inputs", "interval": "1s", "tags": inputs},
+        }
+
+    def watch(self) -> Callable[[], str]:
+        return lambda: self.server.get("/setpoint")
+
+
 STANDS = {
+    "coap": pytest.param(Coap, marks=pytest.mark.real("libcoap"), id="coap"),
     "modbus": pytest.param(Modbus, marks=[pytest.mark.real("libmodbus"), pytest.mark.real("mbpoll")], id="modbus"),
     "mqtt": pytest.param(Mqtt, marks=pytest.mark.real("mosquitto"), id="mqtt"),
+    "opcua": pytest.param(OpcUa, marks=pytest.mark.real("node-opcua"), id="opcua"),
 }
 
 

@@ -107,7 +107,7 @@ def test_a_message_that_cannot_be_used(floor: Floor, name: str) -> None:
 @pytest.mark.real("mosquitto")
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_that_cannot_be_used(floor: Floor, name: str) -> None:
-    before = floor.gateway.link("floor")["refused"]
+    before = floor.gateway.device(name)["bad_scans"]
     floor.send(name, VALUES[name])
     assert floor.gateway.device(name)["scans"] == 2 + TIMES
     assert floor.archived(name, "n") == [0, 1]
@@ -115,7 +115,7 @@ def test_a_value_that_cannot_be_used(floor: Floor, name: str) -> None:
     begun, over = floor.gateway.told(f"{name}/state")
     assert re.search(r"\bn\b", begun), "it says which tag"
     assert f"over, after {TIMES} times" in over
-    assert floor.gateway.link("floor")["refused"] - before == TIMES
+    assert floor.gateway.device(name)["bad_scans"] - before == TIMES
 
 
 @pytest.mark.real("libmodbus")

@@ -10,7 +10,7 @@ import pytest
 from gateway.bus import Bus
 from gateway.clock import SECOND
 from gateway.commands import Commands, fit
-from gateway.errors import CommandRefused, ConfigError, ConnectionLost, DeviceSilent
+from gateway.errors import CommandRefused, ConfigError, ConnectionLost, DeviceSilent, NotConnected
 from gateway.image import Image
 from gateway.link import LinkSupervisor
 from gateway.model import AnyEvent, Command, CommandDone, Device, Link, Outcome, Tag, Value, ValueType
@@ -71,22 +71,31 @@ class FakeLink:
         self.reason = "the cable is out"
         self.write = write
 
+    async def wait_up(self) -> None:
+        return
+
+
+class Ears:
+    """Stands in for the bus."""
+
+    def __init__(self) -> None:
+        self.events: list[AnyEvent] = []
+
+    def emit(self, event: AnyEvent) -> None:
+        self.events.append(event)
+
 
 def execute(write: Callable[[Tag, Value], Awaitable[None]], tag: str = "press/t1") -> CommandDone:
-    events: list[AnyEvent] = []
-
-    class Ears:
-        def emit(self, event: AnyEvent) -> None:
-            events.append(event)
+    ears = Ears()
 
     async def main() -> CommandDone:
         clock = LoopClock()
         links = {"bus": cast("LinkSupervisor", FakeLink(write))}
-        commands = Commands(links, Image([of]), cast("Bus", Ears()), clock)
+        commands = Commands(links, Image([of]), cast("Bus", ears), clock)
         return await commands.execute(Command("c", tag, 7, "rule:r", clock.monotonic() + 2 * SECOND))
 
     done = run(main)
-    assert events == [done]
+    assert ears.events == [done]
     return done
 
 
@@ -115,26 +124,73 @@ def test_whatever_a_driver_raises_ends_the_command_and_nothing_else(error: Excep
     assert (done.outcome, done.reason) == (outcome, str(error))
 
 
+class Down(FakeLink):
+    """A link that comes up after some seconds."""
+
+    def __init__(self, write: Callable[[Tag, Value], Awaitable[None]], seconds: float) -> None:
+        super().__init__(write)
+        self.seconds = seconds
+
+    async def wait_up(self) -> None:
+        await asyncio.sleep(max(0.0, self.seconds - asyncio.get_running_loop().time()))
+
+
+def carried_out(link: FakeLink, *values: Value) -> list[CommandDone]:
+    """Commands for one tag, ordered one after the other without waiting."""
+
+    async def main() -> list[CommandDone]:
+        clock = LoopClock()
+        commands = Commands({"bus": cast("LinkSupervisor", link)}, Image([of]), cast("Bus", Ears()), clock)
+        expires = clock.monotonic() + 2 * SECOND
+        return await asyncio.gather(
+            *(commands.execute(Command(str(i), "press/t1", v, "rule:r", expires)) for i, v in enumerate(values))
+        )
+
+    return run(main)
+
+
 def test_a_link_that_is_down_is_waited_for_until_the_command_expires() -> None:
-    tries = 0
-
     async def write(tag: Tag, value: Value) -> None:
-        nonlocal tries
-        tries += 1
-        raise ConnectionLost("down")
+        raise AssertionError("written after it expired")
 
-    done = execute(write)
+    (done,) = carried_out(Down(write, 10), 7)
     assert done.outcome is Outcome.EXPIRED
     assert "the cable is out" in done.reason
-    assert tries > 10
 
 
-def test_a_link_that_comes_back_in_time_gets_it() -> None:
+def test_a_link_that_comes_back_in_time_gets_the_latest_and_nothing_older() -> None:
+    written: list[Value] = []
+
     async def write(tag: Tag, value: Value) -> None:
-        if asyncio.get_running_loop().time() < 1:
-            raise ConnectionLost("down")
+        written.append(value)
 
-    assert execute(write).outcome is Outcome.DONE
+    results = carried_out(Down(write, 1), 10, 20, 30)
+    assert written == [30]
+    assert [done.outcome for done in results] == [Outcome.REFUSED, Outcome.REFUSED, Outcome.DONE]
+
+
+def test_what_may_have_been_written_is_not_written_again() -> None:
+    written: list[Value] = []
+
+    async def write(tag: Tag, value: Value) -> None:
+        written.append(value)
+        raise ConnectionLost("reset while writing")
+
+    (done,) = carried_out(FakeLink(write), 7)
+    assert written == [7]
+    assert (done.outcome, done.reason) == (Outcome.FAILED, "reset while writing")
+
+
+def test_what_was_not_sent_is_sent_when_the_link_is_back() -> None:
+    written: list[Value] = []
+
+    async def write(tag: Tag, value: Value) -> None:
+        written.append(value)
+        if len(written) < 3:
+            raise NotConnected("it went down just now")
+
+    (done,) = carried_out(FakeLink(write), 7)
+    assert (len(written), done.outcome) == (3, Outcome.DONE)
 
 
 def test_a_tag_that_does_not_exist_is_refused() -> None:

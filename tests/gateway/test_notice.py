@@ -33,6 +33,17 @@ def test_what_stops_happening_is_over_after_a_minute(caplog: pytest.LogCaptureFi
     assert len(told(caplog)) == 2
 
 
+def test_what_lasts_is_over_only_when_somebody_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """A bad value of a group that is read once an hour."""
+    notices = Notices(log)
+    for hour in range(3):
+        notices.begin("slow quality", "bad", hour * 3600 * SECOND, lasting=True)
+        notices.expire(hour * 3600 * SECOND + 1800 * SECOND)
+    assert told(caplog) == ["slow quality: bad"]
+    notices.end("slow quality", 4 * 3600 * SECOND)
+    assert len(told(caplog)) == 2
+
+
 def test_what_flutters_is_told_once_a_minute_at_most(caplog: pytest.LogCaptureFixture) -> None:
     """A group that is fed by two topics, one of them bad."""
     notices = Notices(log)

@@ -11,6 +11,9 @@ need mosquitto_pub mosquitto-clients
 need mbpoll mbpoll
 need influxd influxdb
 need victoria-metrics victoria-metrics
+need coap-server-notls libcoap3-bin
+need node nodejs
+need npm npm
 need gcc gcc
 need pkg-config pkg-config
 [ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev libc6-dev"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.parts.process import find, free_port
+from tests.parts.process import Part, find, free_port
 
 PACKAGE = "node-opcua@2.182.2"
 URI = "http://edgeward.test/plant"
@@ -47,22 +48,30 @@ def _install(npm: str) -> Path:
     return modules
 
 
-class NodeOpcUa:
+class NodeOpcUa(Part):
     """A running server at `url`. Its variables are those of `VARIABLES` in the script, by string ids in `URI`.
 
     `before` are namespaces that come before that one; `users` (name to password) replaces anonymous access; a server
-    that is not `trusting` accepts no certificate that it does not know. It keeps its own certificate in `pki`.
+    that is not `trusting` accepts no certificate that it does not know. It keeps its own certificate in `pki`, and what
+    it has to say beside its answers in `folder`.
     """
 
-    def __init__(self, *, port: int | None = None, pki: Path | None = None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path = FOLDER, *, port: int | None = None, pki: Path = FOLDER / "pki", **options: Any
+    ) -> None:
         modules = install()
         self.port = port or free_port()
         self.url = f"opc.tcp://127.0.0.1:{self.port}/plant"
-        self.pki = pki or FOLDER / "pki"
-        command = [find("node", "nodejs"), str(SOURCE), json.dumps({"port": self.port, "pki": str(self.pki), **options})]
+        self.pki = pki
+        self.log = folder / f"node-opcua-{self.port}.log"
+        command = [
+            find("node", "nodejs"),
+            str(SOURCE),
+            json.dumps({"port": self.port, "pki": str(self.pki), **options}),
+        ]
         environment = {**os.environ, "NODE_PATH": str(modules), "NODE_NO_WARNINGS": "1"}
-        self._log = (FOLDER / f"server-{self.port}.log").open("w+")
-        self.process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=self._log, text=True, env=environment)
+        self._said = self.log.open("wb")
+        self.process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=self._said, env=environment)
         if "ready" not in self._answer():
             self.stop()
             raise AssertionError("node-opcua did not start")
@@ -74,28 +83,30 @@ class NodeOpcUa:
     def get(self, name: str) -> object:
         return self._ask({"get": name})["value"]
 
+    def add(self, name: str, value: float) -> None:
+        """A variable that was not there before."""
+        self._ask({"add": name, "value": value})
+
     def stop(self) -> None:
         """As a server goes that is told to."""
         if self.process.stdin is not None and self.process.poll() is None:
-            self.process.stdin.write('{"stop": true}\n')
+            self.process.stdin.write(b'{"stop": true}\n')
             self.process.stdin.flush()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
     def kill(self) -> None:
         """As a server goes whose power fails."""
         self.process.kill()
         self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self._log):
+        for stream in (self.process.stdin, self.process.stdout, self._said):
             if stream is not None and not stream.closed:
                 stream.close()
 
     def _ask(self, order: dict[str, object]) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
         return self._answer()
 
@@ -103,8 +114,7 @@ class NodeOpcUa:
         """The next line of JSON; the library prints other things too."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith("{"):
+            if line.startswith(b"{"):
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-        self._log.seek(0)
-        raise AssertionError(f"node-opcua ended:\n{self._log.read()[-2000:]}")
+        raise AssertionError(f"node-opcua ended:\n{self.log.read_text(errors='replace')[-2000:]}")

@@ -4,6 +4,7 @@
 //
 // {"set": "level", "value": 1.5, "status": "BadSensorFailure", "time": 1700000000000}   time in milliseconds
 // {"get": "setpoint"}
+// {"add": "late", "value": 1.5}   a variable that was not there before
 // {"stop": true}
 "use strict";
 const path = require("path");
@@ -11,6 +12,7 @@ const readline = require("readline");
 const ua = require("node-opcua");
 
 const URI = "http://edgeward.test/plant";
+const POLICIES = ["None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"];
 const VARIABLES = {
   on: ["Boolean", true], i8: ["SByte", -8], u8: ["Byte", 200], i16: ["Int16", -16000], u16: ["UInt16", 65535],
   i32: ["Int32", -2000000000], u32: ["UInt32", 4294967295], i64: ["Int64", [0x80000000, 0]],
@@ -36,10 +38,10 @@ function plant(server) {
   const space = server.engine.addressSpace;
   const namespace = space.registerNamespace(URI);
   const folder = namespace.addObject({ organizedBy: space.rootFolder.objects, browseName: "Plant" });
-  const made = {};
-  const add = (name, type, value, more = {}) => {
+  const made = { add: null };
+  const add = made.add = (name, type, value, more = {}) => {
     made[name] = namespace.addVariable({
-      componentOf: folder, nodeId: `s=${name}`, browseName: name, dataType: type, minimumSamplingInterval: 10, ...more,
+      componentOf: folder, nodeId: `s=${name}`, browseName: name, dataType: type, minimumSamplingInterval: 0, ...more,
     });
     made[name].setValueFromSource({ dataType: ua.DataType[type], arrayType: ua.VariantArrayType.Scalar, value });
     return made[name];
@@ -66,12 +68,11 @@ async function main(options) {
     port: options.port, host: "127.0.0.1", resourcePath: "/plant",
     serverCertificateManager: await certificates(options.pki, "server", options.trusting !== false),
     userCertificateManager: await certificates(options.pki, "user", options.trusting !== false),
-    securityPolicies: [ua.SecurityPolicy.None, ua.SecurityPolicy.Basic256Sha256,
-      ua.SecurityPolicy.Aes128_Sha256_RsaOaep, ua.SecurityPolicy.Aes256_Sha256_RsaPss],
+    securityPolicies: (options.policies || POLICIES).map((name) => ua.SecurityPolicy[name]),
     securityModes: [ua.MessageSecurityMode.None, ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt],
     allowAnonymous: !options.users,
     userManager: { isValidUser: (user, password) => (options.users || {})[user] === password },
-    serverCapabilities: { operationLimits: { maxNodesPerRead: 50, maxMonitoredItemsPerCall: 50 } },
+    serverCapabilities: { minSupportedSampleRate: 0, operationLimits: { maxNodesPerRead: 50, maxMonitoredItemsPerCall: 50 } },
   });
   await server.initialize();
   for (const uri of options.before || []) server.engine.addressSpace.registerNamespace(uri);
@@ -81,6 +82,7 @@ async function main(options) {
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const order = JSON.parse(line);
     if (order.stop) break;
+    if (order.add) made.add(order.add, "Double", order.value);
     if (order.set) set(made[order.set], order);
     const data = order.get ? made[order.get].readValue() : null;
     emit({ value: data ? data.value.value : null });

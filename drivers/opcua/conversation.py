@@ -1,0 +1,94 @@
+"""All that goes on in one session side by side: subscriptions, reads, writes, and the watch over them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from asyncua import ua
+
+from drivers.opcua.reader import Reader
+from drivers.opcua.session import Session
+from drivers.opcua.settings import LinkSettings
+from drivers.opcua.subscription import Subscription
+from drivers.opcua.writer import Writer
+from gateway.clock import SECOND
+from gateway.contracts import Receiver
+from gateway.errors import ConnectionLost
+from gateway.model import Link, Scan, Tag, TagGroup, Value
+
+MOST_WAITING: Final = 5
+"""Publish requests that wait at the server at a time: one for each subscription and one more, but no more than this."""
+
+
+class Conversation:
+    def __init__(self, link: Link, receiver: Receiver) -> None:
+        settings = cast(LinkSettings, link.settings)
+        self._keepalive = settings.keepalive
+        self._session = Session(settings, receiver.clock)
+        self._writer = Writer(self._session)
+        self._acknowledgements: list[ua.SubscriptionAcknowledgement] = []
+        self._subscriptions: dict[int, Subscription] = {}
+        self._pushed: list[Subscription] = []
+        self._readers: dict[str, Reader] = {}
+        for group in (group for device in link.devices for group in device.groups):
+            if group.interval is None:
+                self._pushed.append(Subscription(group, self._session, receiver, settings.keepalive))
+            else:
+                self._readers[group.id] = Reader(group, self._session, receiver.clock)
+
+    async def open(self) -> None:
+        await self._session.open()
+        for subscription in self._pushed:
+            await subscription.open()
+            self._subscriptions[subscription.id] = subscription
+
+    async def run(self) -> None:
+        """Until the session is lost. Raises ConnectionLost, ConfigError, JournalFull."""
+        waiting = min(len(self._pushed) + 1, MOST_WAITING) if self._pushed else 0
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._session.wait_lost())
+                tasks.create_task(self._watch())
+                tasks.create_task(self._session.renew())
+                for subscription in self._pushed:
+                    tasks.create_task(subscription.tend())
+                for _ in range(waiting):
+                    tasks.create_task(self._publish())
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def read(self, group: TagGroup) -> Scan:
+        return await self._readers[group.id].read()
+
+    async def write(self, tag: Tag, value: Value) -> None:
+        await self._writer.write(tag, value)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._keepalive / SECOND)
+            for subscription in self._pushed:
+                subscription.check()
+            await self._session.probe()
+
+    async def _publish(self) -> None:
+        """One of several requests that wait at the server for something to say."""
+        while True:
+            acknowledgements, self._acknowledgements = self._acknowledgements, []
+            result = await self._session.publish(acknowledgements)
+            if result is None:
+                self._acknowledgements += acknowledgements
+                return  # those that wait already must do
+            self._take(result)
+
+    def _take(self, result: ua.PublishResult) -> None:
+        subscription = self._subscriptions.get(result.SubscriptionId)
+        if subscription is None:
+            raise ConnectionLost(f"{self._session.where} speaks of a subscription that we do not have")
+        message = result.NotificationMessage
+        if message.NotificationData:
+            self._acknowledgements.append(ua.SubscriptionAcknowledgement(result.SubscriptionId, message.SequenceNumber))
+        subscription.take(message)
