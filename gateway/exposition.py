@@ -54,6 +54,12 @@ DEVICE: Sequence[Measure[DeviceStatus]] = (
         "Scans left out because those before them took too long",
         lambda device: device.late,
     ),
+    Measure(
+        CounterMetricFamily,
+        "edgeward_device_bad_scans",
+        "Scans that held bad values",
+        lambda device: device.bad_scans,
+    ),
 )
 
 SINK: Sequence[Measure[SinkStatus]] = (

@@ -15,7 +15,9 @@ from gateway.backoff import Backoff
 from gateway.bus import Bus, mark_unreal
 from gateway.clock import SECOND, Clock
 from gateway.contracts import Driver, Receiver
-from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, JournalFull
+from gateway.drift import clock_of, correct
+from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, GatewayError, JournalFull, NotConnected
+from gateway.fields import ClockSettings
 from gateway.model import Device, DeviceChanged, DeviceState, Link, Mask, Quality, Scan, Tag, TagGroup, Value
 from gateway.notice import Notices
 
@@ -35,15 +37,18 @@ class Health:
     """How one device is. Times are monotonic nanoseconds, except `since`, which is UTC."""
 
     device: Device
-    state: DeviceState = DeviceState.OFFLINE
+    state: DeviceState = DeviceState.CONNECTING
     reason: str = "not connected yet"
     since: int = 0
     scans: int = 0
     points: int = 0
     late: int = 0
+    bad_scans: int = 0
     failures: int = 0
     fresh: dict[TagGroup, int] = field(default_factory=dict)
     newest: dict[TagGroup, int] = field(default_factory=dict)
+    up: int = 0
+    clock: ClockSettings | None = None
     bad: dict[TagGroup, Mask] = field(default_factory=dict)
 
 
@@ -56,12 +61,16 @@ class LinkSupervisor:
         self.online = False
         self.reason = "not connected yet"
         self.sessions = 0
+        self.refused = 0
         self.notices = Notices(_log)
-        self.health = {device.id: Health(device, since=clock.now()) for device in link.devices}
+        now = clock.now()
+        self.health = {device.id: Health(device, since=now, clock=clock_of(device)) for device in link.devices}
         self._make = make
         self._bus = bus
         self._backoff = Backoff()
+        self._bug = ""
         self._driver: Driver | None = None
+        self._is_up = asyncio.Event()
         self._writing = asyncio.Lock()
 
     # What the driver calls
@@ -69,6 +78,8 @@ class LinkSupervisor:
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         mark_unreal(scan)
         health = self.health[scan.group.device]
+        if health.clock is not None:
+            self._correct_time(scan, health.clock)
         health.scans += 1
         health.points += scan.points
         if self._is_news(scan, health):
@@ -81,7 +92,15 @@ class LinkSupervisor:
         self._bus.publish(scan, durable)
 
     def refuse(self, source: str, reason: str) -> None:
+        self.refused += 1
         self.notices.begin(source, reason, self.clock.monotonic())
+
+    def _correct_time(self, scan: Scan, clock: ClockSettings) -> None:
+        key, now = f"{scan.group.id} clock", self.clock.monotonic()
+        if doubt := correct(scan, clock):
+            self.notices.begin(key, doubt, now)
+        else:
+            self.notices.end(key, now)
 
     def _watch_quality(self, scan: Scan, health: Health) -> None:
         """Bad values are values and flow on; that there are any is told once, and once when all are well again."""
@@ -95,7 +114,9 @@ class LinkSupervisor:
         key = f"{scan.group.id} quality"
         if bad.any():
             health.bad[scan.group] = bad
-            self.notices.begin(key, f"bad values of {_names(scan.group, bad)}", self.clock.monotonic())
+            health.bad_scans += 1
+            text = f"bad values of {_names(scan.group, bad)}"
+            self.notices.begin(key, text, self.clock.monotonic(), lasting=True)
         else:
             health.bad.pop(scan.group, None)
             self.notices.end(key, self.clock.monotonic())
@@ -113,12 +134,17 @@ class LinkSupervisor:
 
     # What the cell calls
 
+    async def wait_up(self) -> None:
+        """Until the link can be written to."""
+        await self._is_up.wait()
+
     async def write(self, tag: Tag, value: Value) -> None:
-        """One write at a time. Raises CommandRefused, DeviceSilent or ConnectionLost."""
+        """One write at a time, in the order of asking. Raises NotConnected when nothing was sent, else CommandRefused,
+        DeviceSilent or ConnectionLost, and then nobody knows whether the device has it."""
         async with self._writing:
             driver = self._driver
             if driver is None:
-                raise ConnectionLost(f"link {self.link.id} is down: {self.reason}")
+                raise NotConnected(f"link {self.link.id} is down: {self.reason}")
             try:
                 async with asyncio.timeout(_WRITE_SECONDS):
                     await driver.write(tag, value)
@@ -136,9 +162,16 @@ class LinkSupervisor:
                 cause = _innermost(error)
                 pause = _CONFIG_RETRY if isinstance(cause, ConfigError) else 0
                 self._down(_words(cause))
-                _log.debug("link %s", self.link.id, exc_info=True)
+                self._expose(cause)
             pause = max(pause, self._backoff.fail(self.clock.monotonic() - began))
             await asyncio.sleep(pause / SECOND)
+
+    def _expose(self, cause: BaseException) -> None:
+        """What no driver may raise is a bug: the traceback is shown once."""
+        if isinstance(cause, GatewayError | OSError | TimeoutError) or repr(cause) == self._bug:
+            return
+        self._bug = repr(cause)
+        _log.error("link %s: a bug in its driver", self.link.id, exc_info=cause)
 
     # A session
 
@@ -157,6 +190,7 @@ class LinkSupervisor:
                         tasks.create_task(self._poll(driver, device, number))
         finally:
             self._driver = None
+            self._is_up.clear()
             await self._close(driver)
 
     async def _receive(self, driver: Driver) -> None:
@@ -172,18 +206,20 @@ class LinkSupervisor:
 
     def _up(self, driver: Driver) -> None:
         self._driver = driver
+        self._is_up.set()
         self.online = True
         self.reason = ""
         self.notices.end(f"link {self.link.id}", self.clock.monotonic())
         for health in self.health.values():
             health.failures = 0
             health.fresh.clear()
+            health.up = self.clock.monotonic()
             self._turn(health, DeviceState.CONNECTING, "waiting for the first value")
 
     def _down(self, reason: str) -> None:
         self.online = False
         self.reason = reason
-        self.notices.begin(f"link {self.link.id}", reason, self.clock.monotonic())
+        self.notices.begin(f"link {self.link.id}", reason, self.clock.monotonic(), lasting=True)
         for health in self.health.values():
             self._turn(health, DeviceState.OFFLINE, reason)
 
@@ -246,7 +282,7 @@ class LinkSupervisor:
         stale = [g for g in health.device.groups if now - health.fresh.get(g, -g.stale_after) > g.stale_after]
         if not stale:
             self._turn(health, DeviceState.ONLINE, "")
-        elif health.state is DeviceState.ONLINE:
+        elif health.state is not DeviceState.STALE and now - health.up > stale[0].stale_after:
             seconds = stale[0].stale_after / SECOND
             self._turn(health, DeviceState.STALE, f"no fresh value of {stale[0].name} for {seconds:g} s")
 

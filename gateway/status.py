@@ -46,6 +46,7 @@ class DeviceStatus(msgspec.Struct, frozen=True):
     scans: int
     points: int
     late: int
+    bad_scans: int
     fresh_s: float | None
     rate: float | None
 
@@ -79,6 +80,16 @@ class AlarmEntry(msgspec.Struct, frozen=True):
     since: int | None
 
 
+class GenerationStatus(msgspec.Struct, frozen=True):
+    """The configuration that is in force: its number, the hash of its files, and when it was accepted (nanoseconds
+    UTC). `refused` says why it is not what is on the disk, where that is so."""
+
+    number: int
+    sha256: str
+    time: int
+    refused: str
+
+
 class Status(msgspec.Struct, frozen=True):
     """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything. `alarms` are
     those that are not normal."""
@@ -87,6 +98,7 @@ class Status(msgspec.Struct, frozen=True):
     cell: str
     time: int
     started: int
+    generation: GenerationStatus
     lag_s: float
     failure: str
     journal_bytes: int
@@ -114,11 +126,13 @@ class Rates:
             self._samples.popleft()
 
     def rate(self, device: str) -> float | None:
-        """None before the second sample."""
+        """None before the second sample of the device, or where its link was made anew and counts from 0 again."""
         if not self._samples:
             return None
         (began, before), (ended, after) = self._samples[0], self._samples[-1]
-        return None if began == ended else (after[device] - before[device]) * SECOND / (ended - began)
+        if began == ended or device not in before or after.get(device, 0) < before[device]:
+            return None
+        return (after[device] - before[device]) * SECOND / (ended - began)
 
 
 def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
@@ -129,6 +143,7 @@ def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
         cell=cell.configuration.cell,
         time=cell.clock.now(),
         started=cell.started,
+        generation=_generation(cell),
         lag_s=cell.lag,
         failure=cell.journal.failing,
         journal_bytes=backlog.bytes,
@@ -137,6 +152,11 @@ def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
         sinks=tuple(_sink(cell, forwarder, backlog) for forwarder in cell.forwarders.values()),
         alarms=tuple(alarms),
     )
+
+
+def _generation(cell: Cell) -> GenerationStatus:
+    generation = cell.generation
+    return GenerationStatus(generation.number, generation.sha256, generation.time, cell.refused)
 
 
 def points(cell: Cell) -> dict[str, int]:
@@ -164,7 +184,7 @@ def _link(link: LinkSupervisor) -> LinkStatus:
         online=link.online,
         reason=link.reason,
         sessions=link.sessions,
-        refused=link.notices.total,
+        refused=link.refused,
     )
 
 
@@ -179,6 +199,7 @@ def _device(link: LinkSupervisor, health: Health, rates: Rates) -> DeviceStatus:
         scans=health.scans,
         points=health.points,
         late=health.late,
+        bad_scans=health.bad_scans,
         fresh_s=None if freshest is None else (link.clock.monotonic() - freshest) / SECOND,
         rate=rates.rate(health.device.id),
     )
