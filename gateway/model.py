@@ -330,7 +330,7 @@ class CommandDone(Event, frozen=True):
 
 
 class DataLost(Event, frozen=True):
-    """`points` were given up by this gateway, and why."""
+    """`points` were given up by this gateway, and why: in words of which there are few, with no numbers in them."""
 
     points: int
     reason: str

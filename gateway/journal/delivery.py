@@ -14,7 +14,7 @@ class Delivery:
         self.stream = standing.stream
         self.ranges = Ranges(standing.pending)
         self.head = head
-        self.base = standing.base
+        self.base = standing.base if self.is_open else head.total + standing.base
         self.delivered = standing.delivered
         self.dead_letters = standing.dead_letters
         self.dropped = standing.dropped
@@ -87,11 +87,12 @@ class Delivery:
         self.dropped += points
 
     def standing(self) -> Standing:
+        # What the stream gets while a sink is away is nothing to it, so its base is then relative to the head.
         return Standing(
             self.sink,
             self.stream,
             tuple(self.ranges),
-            self.base,
+            self.base if self.is_open else -self.ingested,
             self.delivered,
             self.dead_letters,
             self.dropped,

@@ -257,8 +257,9 @@ class Journal:
             self._letters.extend(dead)
         if broken:
             lost = sum(chunk.points for chunk in broken)
-            reason = f"{len(broken)} chunks from {broken[0].seq} on, for {sink}: {broken[0].broken}"
-            self.record(DataLost(self._clock.now(), lost, reason))
+            first, last = broken[0].seq, broken[-1].seq
+            _log.error("sink %s: chunks %d to %d are lost: %s", sink, first, last, broken[0].broken)
+            self.record(DataLost(self._clock.now(), lost, broken[0].broken))
         self._dirty = True
 
     def statistics(self, sink: str) -> SinkStatistics:

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -40,13 +41,20 @@ class Sink(contracts.Sink):
 
     def __init__(self, settings: Settings, site: str, cell: str) -> None:
         self._directory = settings.directory
+        self._hand = ThreadPoolExecutor(1, "files")  # one, so that a write given up for slowness is never overtaken
         self._place = {"site": site, "cell": cell}
 
     async def write(self, rows: Sequence[Rows]) -> None:
-        await asyncio.to_thread(self._keep, "telemetry", lambda: row_lines(rows, self._place))
+        await self._do("telemetry", lambda: row_lines(rows, self._place))
 
     async def report(self, events: Sequence[AnyEvent]) -> None:
-        await asyncio.to_thread(self._keep, "events", lambda: event_lines(events, self._place))
+        await self._do("events", lambda: event_lines(events, self._place))
+
+    async def close(self) -> None:
+        self._hand.shutdown(wait=False)
+
+    async def _do(self, kind: str, lines: Callable[[], Iterator[tuple[int, bytes]]]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._hand, self._keep, kind, lines)
 
     def _keep(self, kind: str, lines: Callable[[], Iterator[tuple[int, bytes]]]) -> None:
         days: dict[str, list[bytes]] = defaultdict(list)

@@ -11,7 +11,6 @@ import gzip
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -111,8 +110,8 @@ class Sink(contracts.Sink):
         await self._run(lambda: self._send(render_events(events, self._site, self._cell, self._settings.dialect)))
 
     async def close(self) -> None:
-        with suppress(ConnectionLost):
-            await self._run(self._pool.clear)
+        """At once: a request that hangs is not waited for."""
+        self._pool.clear()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], None]) -> None:

@@ -90,7 +90,7 @@ def test_no_case_is_without_its_expectation() -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_examples_are_right(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("INFLUX_TOKEN", "MQTT_PASSWORD"):
+    for name in ("INFLUX_TOKEN", "MQTT_PASSWORD", "PLC_PASSWORD"):
         monkeypatch.setenv(name, "secret")
     assert settings.load(path).links
 
