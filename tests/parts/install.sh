@@ -14,6 +14,12 @@ need victoria-metrics victoria-metrics
 need coap-server-notls libcoap3-bin
 need node nodejs
 need npm npm
+need podman podman
+need runc runc
+need iptables iptables
+need mmdebstrap mmdebstrap
+[ -x /usr/lib/podman/netavark ] || missing="$missing netavark"
+[ -x /usr/lib/podman/aardvark-dns ] || missing="$missing aardvark-dns"
 need gcc gcc
 need pkg-config pkg-config
 [ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev libc6-dev"
