@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak schema clean
+.PHONY: help demo test check bench soak dashboards clean
 
 UV := $(shell command -v uv || echo build/tools/bin/uv)
 RUN := $(UV) run --frozen --quiet
@@ -49,6 +49,9 @@ bench-%: .venv/.ready  ## one benchmark
 soak: .venv/.ready  ## what takes longer than CI may
 	@tests/parts/install.sh
 	@SOAK=1 HYPOTHESIS_PROFILE=soak $(RUN) pytest
+
+dashboards: .venv/.ready  ## Grafana's dashboards, from docker/grafana/source
+	@$(RUN) python docker/grafana/source
 
 clean:  ## remove what was built
 	rm -rf build .venv

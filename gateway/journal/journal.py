@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
-from gateway.journal.catalog import DeadLetter, Head
+from gateway.journal.catalog import DeadLetter, Head, Standing
 from gateway.journal.chunk import Chunk, Origin, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import OPEN_END, Ranges
@@ -191,6 +191,7 @@ class Journal:
                 if self._closing:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
+                await self._own(self._store.give_reserve)
                 await self._tidy()  # what is delivered may make room
             else:
                 self._recover()
@@ -289,6 +290,7 @@ class Journal:
 
     async def _collect(self) -> None:
         """Segments that no sink needs any more go."""
+        await self._own(self._store.keep_reserve)
         for number, marks in list(self._store.closed.items()):
             if not any(self._holds(stream, mark.first, mark.stop) for stream, mark in marks.items()):
                 await self._remove(number)
@@ -372,7 +374,7 @@ def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Deliv
     deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.standings()}
     for sink in sinks:
         for stream in Stream:
-            deliveries.setdefault((sink, stream), Delivery.begin(sink, stream, store.heads[stream]))
+            deliveries.setdefault((sink, stream), _begin(store, sink, stream))
     for (sink, _), delivery in deliveries.items():
         _settle_holes(store, delivery)
         if sink in sinks:
@@ -381,6 +383,16 @@ def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Deliv
             _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
             delivery.leave()
     return deliveries
+
+
+def _begin(store: Store, sink: str, stream: Stream) -> Delivery:
+    """A new sink gets what comes from now on. When nobody knows any more what it has had, it gets all that is there:
+    twice is better than never."""
+    first = store.first(stream) if store.is_rebuilt else None
+    if first is None:
+        return Delivery.begin(sink, stream, store.heads[stream])
+    _log.error("the journal's catalogue is new: %s gets all of %s again", sink, stream.name.lower())
+    return Delivery(Standing(sink, stream, ((first.seq, OPEN_END),), first.total), store.heads[stream])
 
 
 def _settle_holes(store: Store, delivery: Delivery) -> None:

@@ -7,6 +7,7 @@ that is made at the first start. Whoever has only the journal's files can read n
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -17,6 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from gateway.errors import ConfigError, GatewayError
+
+_log = logging.getLogger(__name__)
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -41,6 +44,8 @@ def load_key(path: Path, secret: str | None = None, fresh: bool = True) -> bytes
                 "journal's directory away to begin a new one"
             )
         _create(path, secrets.token_hex(KEY_BYTES))
+    if secret is None and path.stat().st_mode & 0o077:
+        _log.warning("%s can be read by others than its owner: chmod 600 it", path)
     origin = "the journal's key secret" if secret is not None else str(path)
     try:
         key = bytes.fromhex((secret if secret is not None else path.read_text(encoding="ascii")).strip())

@@ -15,8 +15,6 @@ from gateway.journal.codec import CodecError
 from gateway.journal.seal import Seal, SealBroken
 from gateway.model import Schema
 
-_CHECKPOINT_BYTES = 4 << 20
-
 _metadata = MetaData()
 _about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
 _schema = Table("schema", _metadata, Column("number", Integer, primary_key=True), Column("body", BLOB, nullable=False))
@@ -66,7 +64,6 @@ class Segment:
         self._seal = seal
         self._schemas: dict[int, Schema] = {}
         self._numbers: dict[bytes, int] = {}
-        self._unchecked = 0
 
     @classmethod
     def create(cls, number: int, path: Path, key: bytes) -> Segment:
@@ -101,21 +98,21 @@ class Segment:
         finally:
             engine.dispose()
 
-    def append(self, records: Sequence[Record]) -> int:
-        """Sealed, written in one transaction, and on disk when this returns. Returns the bytes."""
+    def append(self, records: Sequence[Record]) -> None:
+        """Sealed, written in one transaction, and on disk when this returns."""
         assert self._seal is not None
         rows: dict[Stream, list[dict[str, object]]] = {}
-        size = 0
         for record in records:
             body = self._seal.close(record.content, self._place(record.stream, record.seq))
-            size += len(body)
             row = {"seq": record.seq, "points": record.points, "total": record.total, "body": body}
             rows.setdefault(record.stream, []).append(row)
         with self._engine.begin() as connection:
             for stream, values in rows.items():
                 connection.execute(insert(_chunks[stream]), values)
-        self._checkpoint(size)
-        return size
+
+    def size(self) -> int:
+        """Bytes on disk, without the write-ahead log, which is bounded."""
+        return self.path.stat().st_size
 
     def number_of(self, schema: Schema) -> int:
         """The number that chunks of this segment call a schema by; it is stored before it is used."""
@@ -185,12 +182,6 @@ class Segment:
     def abandon(self) -> None:
         """Let go without touching the disk, which has failed."""
         self._engine.dispose()
-
-    def _checkpoint(self, size: int) -> None:
-        self._unchecked += size
-        if self._unchecked > _CHECKPOINT_BYTES:
-            sqlite.checkpoint(self._engine)
-            self._unchecked = 0
 
     def _open(self, stream: Stream, seq: int, points: int, body: bytes) -> Chunk:
         if self._seal is None:

@@ -6,6 +6,7 @@ One thread, the owner, does everything; a second one, the reader, calls `fetch_c
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from gateway.journal.catalog import Catalog, DeadLetter, Head, Standing
 from gateway.journal.chunk import Chunk, Origin, Stream, pack, pack_events, runs
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"segment-(\d{8})\.db")
 _READERS = 4
+_RESERVE_BYTES = 4 << 20
 
 FAILURES = (SQLAlchemyError, OSError, CodecError)
 """What a sick disk makes the store raise."""
@@ -50,7 +52,10 @@ class Store:
         self._directory = directory
         self._key = key
         self._segment_bytes = segment_bytes
-        self._catalog = Catalog(directory / "catalog.db", key)
+        self._reserve = directory / "reserve"
+        self.is_rebuilt = False
+        """The catalogue was lost or broken and is a new one: what each sink has is not known any more."""
+        self._catalog = self._open_catalog(directory / "catalog.db")
         self._readers: OrderedDict[int, Segment] = OrderedDict()
         self.closed = self._catalog.segments()
         self._reconcile()
@@ -58,8 +63,38 @@ class Store:
         self.open_from = dict(self.heads)
         self._next = max([*self._numbers(), *self.closed, 0]) + 1
         self._open: Segment | None = None
-        self._size = 0
         self._left: tuple[int, Sequence[Record]] | None = None
+        self.keep_reserve()
+
+    def _open_catalog(self, path: Path) -> Catalog:
+        """A broken one is set aside. What it knew is in the segments, but for how far each sink was."""
+        self.is_rebuilt = not path.exists() and bool(self._numbers())
+        try:
+            return Catalog(path, self._key)
+        except OperationalError:
+            self._reserve.unlink(missing_ok=True)  # the disk may be full
+            return Catalog(path, self._key)
+        except DatabaseError as error:
+            _log.error("%s is broken (%s) and is set aside", path, error.orig)
+            for suffix in ("", "-wal"):
+                broken = path.with_name(path.name + suffix)
+                if broken.exists():
+                    broken.rename(broken.with_name(f"{broken.name}.broken"))
+            self.is_rebuilt = bool(self._numbers())
+            return Catalog(path, self._key)
+
+    def keep_reserve(self) -> None:
+        """A file that is given up when the disk is full, so that there is room to bring order into what is there."""
+        if self._reserve.exists():
+            return
+        try:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+
+    def give_reserve(self) -> None:
+        self._reserve.unlink(missing_ok=True)
 
     # Writing
 
@@ -74,12 +109,12 @@ class Store:
         records: list[Record] = []
         try:
             records = self._records(batch, segment)
-            self._size += segment.append(records)
+            segment.append(records)
         except FAILURES:
             self._leave(records)
             raise
         self._advance(records)
-        if self._size < self._segment_bytes:
+        if segment.size() < self._segment_bytes:
             return False
         self._leave(())
         with suppress(*FAILURES):  # what was committed is safe; the next commit closes the segment
@@ -109,7 +144,6 @@ class Store:
         self._open = Segment.create(self._next, self._path(self._next), self._key)
         self.open_from = dict(self.heads)
         self._next += 1
-        self._size = 0
         return self._open
 
     def _leave(self, records: Sequence[Record]) -> None:
@@ -180,6 +214,11 @@ class Store:
             for start, stop in ranges.within(mark.first, mark.stop):
                 total += self._total(number, mark, stream, stop) - self._total(number, mark, stream, start)
         return total
+
+    def first(self, stream: Stream) -> Head | None:
+        """Where the oldest chunk that is there lies; None where there is none."""
+        marks = [mark for _, mark in self._marks(stream)]
+        return Head(marks[0].first, marks[0].total_first) if marks else None
 
     def covered(self, stream: Stream) -> Ranges:
         """The chunks that are there, in closed segments."""
@@ -253,4 +292,11 @@ class Store:
             del self.closed[number]
         for number in numbers:
             if number not in self.closed:
-                self._close(number, Segment.recover(self._path(number)))
+                self._close(number, self._recover(number))
+
+    def _recover(self, number: int) -> dict[Stream, Mark]:
+        try:
+            return Segment.recover(self._path(number))
+        except OperationalError:
+            self.give_reserve()
+            return Segment.recover(self._path(number))

@@ -93,7 +93,7 @@ def _command(event: CommandDone) -> Point:
 
 
 def _loss(event: DataLost) -> Point:
-    return Point("losses", {"reason": event.reason}, {"points": event.points})
+    return Point("losses", {}, {"points": event.points, "reason": event.reason})
 
 
 def _value(value: Value | None) -> Fields:

@@ -16,8 +16,8 @@ BUILD = Path(__file__).parents[2] / "build"
 
 
 def install(name: str, *packages: str) -> Path:
-    """The folder build/NAME with its `node_modules`, installed when they are not there yet. `packages` are pinned, as in
-    `typescript@5.9.3`. Skips the test where that is not possible, and fails it in CI."""
+    """The folder build/NAME with its `node_modules`, installed when they are not there yet. `packages` are pinned, as
+    in `typescript@5.9.3`. Skips the test where that is not possible, and fails it in CI."""
     npm = find("npm", "npm")
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)

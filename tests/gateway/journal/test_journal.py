@@ -280,3 +280,38 @@ async def test_the_key_of_a_journal_is_never_made_anew(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="put it back"):
         load_key(tmp_path / "journal.key", fresh=False)
     assert not (tmp_path / "journal.key").exists()
+
+
+@pytest.mark.parametrize("how", ["lost", "broken"])
+async def test_without_its_catalogue_everything_is_sent_again(tmp_path: Path, how: str) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 1, 2)
+    for path in tmp_path.glob("catalog.db*"):
+        path.unlink()
+    if how == "broken":
+        (tmp_path / "catalog.db").write_bytes(b"no database at all" * 500)
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 3)
+        assert balanced(journal)
+        assert await read_all(journal) == [1, 2, 3]
+
+
+async def test_small_commits_do_not_make_large_files(tmp_path: Path) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        for i in range(600):
+            await put(journal, i)
+        assert sum(path.stat().st_size for path in tmp_path.glob("segment-*")) < 10 << 20
+
+
+async def test_the_size_is_held_whatever_the_commits_are_like(tmp_path: Path) -> None:
+    small = JournalSettings.model_validate({"commit_interval": "5ms", "segment_bytes": 1 << 20, "max_bytes": 4 << 20})
+    noise = np.random.default_rng(1)
+    wide = group(*["float64"] * 200, device="wide")
+    async with opened(tmp_path, "cloud", settings=small) as journal:
+        for i in range(1500):
+            journal.append(Scan(wide, NOW + i, NOW + i, (noise.random(200),)))
+            await put(journal, i)
+        assert journal.statistics("cloud").dropped > 0
+        assert balanced(journal)
+    files = [path for path in tmp_path.iterdir() if path.name != "reserve"]
+    assert sum(path.stat().st_size for path in files) < 8 << 20

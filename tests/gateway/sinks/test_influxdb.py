@@ -89,7 +89,7 @@ async def test_requests_may_be_compressed(server: Cloud, settings: Make) -> None
 async def test_events_are_posted(server: Cloud, settings: Make) -> None:
     async with opened(settings(server.url)) as sink:
         await sink.report([DataLost(START, 5, "quota")])
-    assert server.requests[0].body == b"losses,cell=line-a,reason=quota,site=plant-1 points=5i %d\n" % START
+    assert server.requests[0].body == b'losses,cell=line-a,site=plant-1 points=5i,reason="quota" %d\n' % START
 
 
 async def test_nothing_to_say_is_not_said(server: Cloud, settings: Make) -> None:

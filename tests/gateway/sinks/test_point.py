@@ -83,7 +83,7 @@ def test_a_device_a_command_and_a_loss() -> None:
         "command": ("string", "c-7"),
         "value": ("float", "0.0"),
     }
-    assert (loss.measurement, loss.tags["reason"], loss.fields) == ("losses", "quota", {"points": ("integer", "1200")})
+    assert (loss.measurement, loss.fields) == ("losses", {"points": ("integer", "1200"), "reason": ("string", "quota")})
 
 
 @pytest.mark.parametrize(
