@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pwd
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
@@ -20,6 +21,8 @@ from gateway.door import (
     Failure,
     Read,
     ReadingsReply,
+    Reload,
+    ReloadReply,
     StatusReply,
     TagEntry,
     TagReading,
@@ -29,10 +32,11 @@ from gateway.door import (
 )
 from gateway.errors import CommandRefused
 from gateway.model import Reading, quality
-from gateway.problems import shown, suggestion
+from gateway.problems import InvalidConfiguration, shown, suggestion
+from gateway.reload import Reloader
 from gateway.status import Rates
 
-Question: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge
+Question: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge | Reload
 
 _SLICE = 256
 """Readings that are looked up at once: well under a millisecond of the event loop."""
@@ -43,8 +47,9 @@ _INTEGERS = range(-(1 << 63), 1 << 64)
 class Desk:
     """Answers for one cell. `rates` has to be sampled by somebody."""
 
-    def __init__(self, cell: Cell, rates: Rates) -> None:
+    def __init__(self, cell: Cell, reloader: Reloader, rates: Rates) -> None:
         self._cell = cell
+        self._reloader = reloader
         self._rates = rates
 
     async def answer(self, request: Question, uid: int) -> AnyReply:
@@ -61,6 +66,8 @@ class Desk:
                 return await self._write(request, uid)
             case Acknowledge():
                 return await self._acknowledge(request.alarm, uid)
+            case Reload():
+                return await self._reload()
 
     async def unknown(self, tags: Iterable[str]) -> Failure | None:
         """The failure of a request that names a tag which does not exist."""
@@ -70,7 +77,7 @@ class Desk:
 
     def changes(self, tags: Sequence[str]) -> Changes:
         """Of some tags, or of all where none is named."""
-        return Changes(self._cell, tuple(tags) or tuple(self._cell.image.tags()))
+        return Changes(self._cell, tuple(tags))
 
     def _entry(self, name: str) -> TagEntry:
         tag = self._cell.image.tag(name)
@@ -100,9 +107,21 @@ class Desk:
             return Failure(str(error))
         return AcknowledgeReply(event.alarm, event.state.value, event.previous.value, user)
 
+    async def _reload(self) -> AnyReply:
+        try:
+            change = await self._reloader.reload()
+        except InvalidConfiguration as error:
+            generation = self._cell.generation
+            return ReloadReply(generation.number, generation.sha256, error.problems)
+        generation = change.generation
+        return ReloadReply(
+            generation.number, generation.sha256, links=change.links, sinks=change.sinks, rules=change.rules
+        )
+
 
 class Changes:
-    """What has changed of some tags since it was last looked at; at first that is everything."""
+    """What has changed of some tags, or of all where none is named, since it was last looked at; at first that is
+    everything. A tag that a reload took away says no more."""
 
     def __init__(self, cell: Cell, tags: tuple[str, ...]) -> None:
         self._cell = cell
@@ -111,16 +130,18 @@ class Changes:
 
     def look(self) -> Iterator[tuple[TagReading, ...]]:
         """Some hundred tags at a step, so that others get their turn in between. A step may bring nothing."""
-        for start in range(0, len(self._tags), _SLICE):
+        tags = self._tags or tuple(self._cell.image.tags())
+        for start in range(0, len(tags), _SLICE):
             now = self._cell.clock.now()
-            yield tuple(self._changed(self._tags[start : start + _SLICE], now))
+            yield tuple(self._changed(tags[start : start + _SLICE], now))
 
     def _changed(self, tags: Sequence[str], now: int) -> Iterator[TagReading]:
         for tag in tags:
-            reading = self._cell.image.read(tag, now)
-            if self._seen.get(tag) != reading:
-                self._seen[tag] = reading
-                yield entry(self._cell, tag, reading)
+            with contextlib.suppress(KeyError):
+                reading = self._cell.image.read(tag, now)
+                if self._seen.get(tag) != reading:
+                    self._seen[tag] = reading
+                    yield entry(self._cell, tag, reading)
 
 
 def entry(cell: Cell, tag: str, reading: Reading) -> TagReading:

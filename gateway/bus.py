@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.clock import Clock
-from gateway.deadband import deadbands
+from gateway.deadband import Deadband, deadbands
 from gateway.image import Image
-from gateway.model import AnyEvent, Command, Scan, StatusCode
+from gateway.model import AnyEvent, Command, Scan, StatusCode, TagGroup
 from gateway.notice import Notices
 
 _log = logging.getLogger(__name__)
@@ -40,23 +40,30 @@ class Bus:
     """`obey` takes the commands that rules give; `told` is called with every event."""
 
     def __init__(self, clock: Clock, image: Image, judge: Judge, keeper: Keeper) -> None:
-        self._deadbands = deadbands(image.groups())
         self._clock = clock
-        self._image = image
-        self._judge = judge
+        self._deadbands: dict[TagGroup, Deadband] = {}
         self._keeper = keeper
         self._notices = Notices(_log)
         self.obey: Callable[[Command], None] = lambda command: None
         self.told: list[Callable[[AnyEvent], None]] = []
+        self.serve(image, judge)
+
+    def serve(self, image: Image, judge: Judge) -> None:
+        """From now on these. What was stored last of a group that is in both images is remembered."""
+        self._image = image
+        self._judge = judge
+        fresh = deadbands(image.groups())
+        self._deadbands = {group: self._deadbands.get(group, new) for group, new in fresh.items()}
 
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         """Into the image, past the rules, into the journal. What is not a number has a bad status by now, see
         `mark_unreal`. Raises JournalFull, after everything else was done."""
         self._image.update(scan)
         self.act(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
-        self._keep(scan, durable)
+        self.keep(scan, durable)
 
-    def _keep(self, scan: Scan, durable: Callable[[], None] | None) -> None:
+    def keep(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
+        """Into the journal, unless its deadbands say that nothing has changed. Raises JournalFull."""
         deadband = self._deadbands.get(scan.group)
         if deadband is None:
             self._keeper.append(scan, durable)

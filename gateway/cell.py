@@ -1,11 +1,16 @@
-"""One cell: the only file, with the command line, that knows everybody. It puts the parts together and runs them."""
+"""One cell: the only file, with the command line, that knows everybody. It puts the parts together and runs them.
+
+What follows from the configuration is made as a proposal, with nothing in force yet, and adopted in one go; the first
+one like any later one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 from gateway import plugins
@@ -13,7 +18,10 @@ from gateway.bus import Bus
 from gateway.clock import SECOND, Clock, SystemClock
 from gateway.commands import Commands
 from gateway.contracts import Driver, Receiver, Sink
+from gateway.crew import Crew
 from gateway.forwarder import Forwarder
+from gateway.generation import Generation
+from gateway.graft import graft_links, graft_rules
 from gateway.image import Image
 from gateway.journal.journal import Journal
 from gateway.journal.seal import load_key
@@ -21,6 +29,7 @@ from gateway.journal.store import FAILURES
 from gateway.link import LinkSupervisor
 from gateway.model import (
     AlarmChanged,
+    AlarmState,
     AnyEvent,
     Command,
     CommandDone,
@@ -31,7 +40,8 @@ from gateway.model import (
     Value,
 )
 from gateway.notice import Throttle
-from gateway.settings import Configuration
+from gateway.settings import Configuration, SinkEntry
+from rules.alarm import AlarmStatus
 from rules.engine import Engine
 
 _log = logging.getLogger(__name__)
@@ -41,44 +51,126 @@ _TICK_SECONDS = 0.1
 _LAG_SECONDS = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What follows from a configuration. What is as it was is the very object that is at work."""
+
+    configuration: Configuration
+    image: Image
+    engine: Engine
+    links: Mapping[str, LinkSupervisor]
+    sinks: Mapping[str, Sink]
+
+
 class Cell:
     """Everything that one process runs. `start` opens what must be there, `run` goes on until it is cancelled, and
-    `stop` brings what is left to the disk."""
+    `stop` brings what is left to the disk. Raises ConfigError.
+
+    `generation` is the configuration that is in force, and `refused` why it is not what is on the disk, if so.
+    """
 
     def __init__(self, configuration: Configuration, clock: Clock | None = None) -> None:
         self.configuration = configuration
+        self.generation = Generation()
+        self.refused = ""
         self.clock = clock or SystemClock()
-        groups = [group for link in configuration.links for device in link.devices for group in device.groups]
         settings = configuration.journal
         configuration.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = settings.key.reveal() if settings.key else None
-        key = load_key(configuration.data / "journal.key", secret)
+        fresh = not (configuration.data / "journal" / "catalog.db").exists()
+        key = load_key(configuration.data / "journal.key", secret, fresh)
         self.journal = Journal(configuration.data / "journal", key, self.clock, settings)
-        self.image = Image(groups)
-        self.engine = Engine(configuration.rules, groups, prefix=uuid.uuid4().hex[:12])
+        self.image = Image(())
+        self.engine = Engine((), (), prefix="")
         self.bus = Bus(self.clock, self.image, self.engine, self.journal)
-        self.links = {link.id: self._supervisor(link) for link in configuration.links}
+        self.links: Mapping[str, LinkSupervisor] = {}
         self.commands = Commands(self.links, self.image, self.bus, self.clock)
-        self.forwarders: dict[str, Forwarder] = {}
+        self.forwarders: Mapping[str, Forwarder] = {}
         self.started = self.clock.now()
         self.lag = 0.0
         self._log = Throttle(_log)
-        self._sinks: list[Sink] = []
+        self._sinks: Mapping[str, Sink] = {}
+        self._crew: Crew | None = None
         self._ordered: set[asyncio.Task[CommandDone]] = set()
         self._journaling: asyncio.Task[None] | None = None
+        self._serve(self.propose(configuration))
+
+    # From one generation to the next
+
+    def propose(self, configuration: Configuration) -> Proposal:
+        """Everything that can fail, and nothing that shows; in any thread. Raises ConfigError."""
+        links = graft_links(self.configuration.links, configuration.links)
+        rules = graft_rules(self.configuration.rules, configuration.rules)
+        groups = [group for link in links for device in link.devices for group in device.groups]
+        return Proposal(
+            configuration=replace(configuration, links=links, rules=rules),
+            image=Image(groups),
+            engine=Engine(rules, groups, prefix=uuid.uuid4().hex[:12]),
+            links={link.id: self._supervisor(link) for link in links},
+            sinks={entry.name: self._sink(entry) for entry in configuration.sinks},
+        )
+
+    def adopt(self, proposal: Proposal, generation: Generation) -> None:
+        """Nothing is awaited and nothing can fail, so there is one generation at any moment. `reconcile` comes next."""
+        before = self.engine.alarms()
+        self._serve(proposal)
+        self._deliver()
+        self.generation, self.refused = generation, ""
+        _tell_alarms(before, self.engine.alarms())
+
+    async def reconcile(self) -> None:
+        """Let those run, and only those, that are in force."""
+        if self._crew is not None:
+            await self._crew.change([*self.forwarders.values(), *self.links.values()])
+
+    async def discard(self, proposal: Proposal) -> None:
+        """It does not come into force."""
+        for name, sink in proposal.sinks.items():
+            if self._sinks.get(name) is not sink:
+                await sink.close()
 
     def _supervisor(self, link: Link) -> LinkSupervisor:
+        known = self.links.get(link.id)
+        if known is not None and known.link is link:
+            return known
         module = plugins.load("driver", link.driver)
         return LinkSupervisor(link, _maker(module), self.bus, self.clock)
 
+    def _sink(self, entry: SinkEntry) -> Sink:
+        if entry.name in self._sinks and entry in self.configuration.sinks:
+            return self._sinks[entry.name]
+        sink: Sink = entry.module.Sink(entry.settings, self.configuration.site, self.configuration.cell)
+        return sink
+
+    def _serve(self, proposal: Proposal) -> None:
+        proposal.image.adopt(self.image)
+        proposal.engine.adopt(self.engine)
+        self.configuration = proposal.configuration
+        self.image, self.engine = proposal.image, proposal.engine
+        self.links, self._sinks = proposal.links, proposal.sinks
+        self.commands.serve(self.links, self.image)
+        self.bus.serve(self.image, self.engine)
+
+    def _deliver(self) -> None:
+        """A sink that changed goes on with what is pending under its name; one that is new begins here."""
+        for name in self._sinks:
+            if name not in self.forwarders:
+                self.journal.join(name)
+        for name in self.forwarders:
+            if name not in self._sinks:
+                self.journal.leave(name)
+        self.forwarders = {name: self._forwarder(name, sink) for name, sink in self._sinks.items()}
+
+    def _forwarder(self, name: str, sink: Sink) -> Forwarder:
+        known = self.forwarders.get(name)
+        return known if known is not None and known.sink is sink else Forwarder(name, sink, self.journal, self.clock)
+
+    # The life of the process
+
     async def start(self) -> None:
         """Raises ConfigError or `FAILURES` when the journal cannot be opened."""
-        entries = self.configuration.sinks
-        await self.journal.open([entry.name for entry in entries])
-        for entry in entries:
-            sink: Sink = entry.module.Sink(entry.settings, self.configuration.site, self.configuration.cell)
-            self._sinks.append(sink)
-            self.forwarders[entry.name] = Forwarder(entry.name, sink, self.journal, self.clock)
+        await self.journal.open(self._sinks)
+        self._deliver()
         self.bus.told.append(self._tell)
         self._journaling = asyncio.create_task(self.journal.run(), name="journal")
 
@@ -87,10 +179,8 @@ class Cell:
         assert self._journaling is not None
         async with asyncio.TaskGroup() as tasks:
             self.bus.obey = lambda command: self._obey(tasks, command)
-            for forwarder in self.forwarders.values():
-                tasks.create_task(forwarder.run(), name=f"sink {forwarder.name}")
-            for supervisor in self.links.values():
-                tasks.create_task(supervisor.run(), name=f"link {supervisor.link.id}")
+            self._crew = Crew(tasks)
+            await self.reconcile()
             tasks.create_task(self._tick(), name="tick")
             tasks.create_task(self._measure_lag(), name="lag")
             await asyncio.shield(self._journaling)
@@ -102,7 +192,7 @@ class Cell:
         except FAILURES as error:
             _log.error("what was not yet on disk is lost: %s", error)
         finally:
-            for sink in self._sinks:
+            for sink in self._sinks.values():
                 await sink.close()
 
     async def _close_journal(self) -> None:
@@ -157,6 +247,15 @@ class Cell:
 def _maker(module: ModuleType) -> Callable[[Link, Receiver], Driver]:
     driver: Callable[[Link, Receiver], Driver] = module.Driver
     return driver
+
+
+def _tell_alarms(before: Sequence[AlarmStatus], after: Sequence[AlarmStatus]) -> None:
+    """That an alarm is not carried over is no event: no value has cleared it. So it is told, and not stored."""
+    states = {status.alarm: status.state for status in after}
+    for status in before:
+        if status.state is not AlarmState.NORMAL and states.get(status.alarm) is not status.state:
+            fate = "starts anew" if status.alarm in states else "is gone with its rule"
+            _log.warning("alarm %s, which was %s, %s: the configuration changed", status.alarm, status.state, fate)
 
 
 def _words(event: AnyEvent) -> tuple[str, str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from gateway.image import Image
 from gateway.link import LinkSupervisor
 from gateway.model import Command, CommandDone, Outcome, Tag, Value, ValueType
 
+_LOOK_SECONDS = 0.25
 _MOST_FLOAT = sys.float_info.max
 
 _INTEGER_BITS = {
@@ -63,11 +65,15 @@ class Commands:
     ones are superseded, so that nothing old is written after something new."""
 
     def __init__(self, links: Mapping[str, LinkSupervisor], image: Image, bus: Bus, clock: Clock) -> None:
-        self._link_of = {device.id: link for link in links.values() for device in link.link.devices}
-        self._image = image
         self._bus = bus
         self._clock = clock
         self._latest: dict[str, str] = {}
+        self.serve(links, image)
+
+    def serve(self, links: Mapping[str, LinkSupervisor], image: Image) -> None:
+        """From now on these, also for a command that waits."""
+        self._link_of = {device.id: link for link in links.values() for device in link.link.devices}
+        self._image = image
 
     async def execute(self, command: Command) -> CommandDone:
         """Never raises, whatever a driver does: how it ended is in the result, which is also an event."""
@@ -85,26 +91,40 @@ class Commands:
         return done
 
     async def _write(self, command: Command) -> Value:
-        try:
-            tag = self._image.tag(command.tag)
-        except KeyError:
-            raise CommandRefused(f"there is no tag {command.tag}") from None
-        value = fit(tag, command.value)
-        link = self._link_of[tag.device]
-        self._latest[tag.id] = command.id
+        fit(self._tag(command), command.value)
+        self._latest[command.tag] = command.id
         while True:
             async with asyncio.timeout(self._left(command) / SECOND):
-                await link.wait_up()
-            if self._latest[tag.id] != command.id:
+                link = await self._reach(command)
+            if self._latest[command.tag] != command.id:
                 raise CommandRefused("a newer command for the same tag came before the link was back")
+            tag = self._tag(command)
+            value = fit(tag, command.value)
             try:
-                await link.write(tag, value)  # bounded by the link: once it is on the wire it is not called back
+                return await link.write(tag, value)  # bounded there: once it is on the wire it is not called back
             except NotConnected:
                 continue
-            return value
+
+    async def _reach(self, command: Command) -> LinkSupervisor:
+        """The tag's link, once it is up. Looked up anew now and then, because a reload may have made another one."""
+        while True:
+            link = self._link_of[self._tag(command).device]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await link.wait_up()
+                    return link
+
+    def _tag(self, command: Command) -> Tag:
+        try:
+            return self._image.tag(command.tag)
+        except KeyError:
+            raise CommandRefused(f"there is no tag {command.tag}") from None
 
     def _why_late(self, command: Command) -> str:
-        link = self._link_of[self._image.tag(command.tag).device]
+        try:
+            link = self._link_of[self._tag(command).device]
+        except CommandRefused as error:
+            return str(error)
         return f"the link was down until the command expired: {link.reason}"
 
     def _left(self, command: Command) -> int:

@@ -69,8 +69,9 @@ class Driver(ABC):
         raise NotImplementedError(f"{type(self).__name__} does not poll {group.id}")
 
     @abstractmethod
-    async def write(self, tag: Tag, value: Value) -> None:
-        """Write one value and return when the device has confirmed it."""
+    async def write(self, tag: Tag, value: Value) -> Value | None:
+        """Write one value and return when the device has confirmed it: the value that it has now where that is known
+        and may be another, such as the nearest of its steps."""
 
     @abstractmethod
     async def close(self) -> None:

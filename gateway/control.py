@@ -23,6 +23,7 @@ from gateway.cell import Cell
 from gateway.door import MAX_REQUEST, AnyReply, AnyRequest, Failure, ReadingsReply, Watch, fitting
 from gateway.errors import ConfigError
 from gateway.notice import Notices
+from gateway.reload import Reloader
 from gateway.status import Rates
 
 _log = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ _decoder = msgspec.json.Decoder(AnyRequest)
 class Control:
     """`open` takes the socket, `run` answers until it is cancelled."""
 
-    def __init__(self, cell: Cell, path: Path) -> None:
+    def __init__(self, cell: Cell, reloader: Reloader, path: Path) -> None:
         self.path = path
         self._cell = cell
         self._rates = Rates()
-        self._desk = Desk(cell, self._rates)
+        self._desk = Desk(cell, reloader, self._rates)
         self._notices = Notices(_log)
         self.callers = 0
         self._socket: socket.socket | None = None

@@ -97,18 +97,24 @@ def obstacle(path: Path) -> str | None:
         return f"the file cannot be read: {error.strerror}"
 
 
-def read(path: Path, report: Report) -> Node | None:
-    """The document in a file; None where it cannot be used, and the report then says why."""
+def content_of(path: Path, report: Report) -> bytes | None:
+    """What a file holds, of one that is too large only the beginning; None where it cannot be read, and the report then
+    says why."""
     if reason := obstacle(path):
         report.add(Place(str(path)), reason)
         return None
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         report.add(Place(str(path)), f"the file cannot be read: {error.strerror}")
         return None
-    return parse(content, str(path), report)
+
+
+def read(path: Path, report: Report) -> Node | None:
+    """The document in a file; None where it cannot be used, and the report then says why."""
+    content = content_of(path, report)
+    return None if content is None else parse(content, str(path), report)
 
 
 def parse(content: bytes, file: str, report: Report) -> Node | None:

@@ -11,7 +11,9 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from gateway.difference import Difference
 from gateway.errors import ConfigError
+from gateway.problems import Problem
 from gateway.status import AlarmEntry, Status
 
 MAX_REQUEST = 64 * 1024
@@ -55,6 +57,10 @@ class Acknowledge(Request, frozen=True, tag="ack"):
     alarm: Name
 
 
+class Reload(Request, frozen=True, tag="reload"):
+    """Read the configuration again."""
+
+
 class Watch(Request, frozen=True, tag="watch"):
     """Every `interval` seconds what has changed of some tags, or of all where none is named."""
 
@@ -62,7 +68,7 @@ class Watch(Request, frozen=True, tag="watch"):
     interval: Annotated[float, msgspec.Meta(ge=LEAST_INTERVAL, le=3600)] = 1.0
 
 
-AnyRequest: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge | Watch
+AnyRequest: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge | Reload | Watch
 
 
 class Reply(msgspec.Struct, frozen=True, tag_field="answer"):
@@ -126,6 +132,18 @@ class AcknowledgeReply(Reply, frozen=True, tag="ack"):
     user: str
 
 
+class ReloadReply(Reply, frozen=True, tag="reload"):
+    """Generation `number`, whose files have the hash `sha256`, is in force. It is the old one if there are `problems`:
+    then nothing has changed. Else the differences are those to the generation before."""
+
+    number: int
+    sha256: str
+    problems: tuple[Problem, ...] = ()
+    links: Difference = Difference()
+    sinks: Difference = Difference()
+    rules: Difference = Difference()
+
+
 class Failure(Reply, frozen=True, tag="error"):
     """The request was not carried out."""
 
@@ -133,7 +151,9 @@ class Failure(Reply, frozen=True, tag="error"):
     hint: str = ""
 
 
-AnyReply: TypeAlias = StatusReply | ReadingsReply | TagsReply | AlarmsReply | WriteReply | AcknowledgeReply | Failure
+AnyReply: TypeAlias = (
+    StatusReply | ReadingsReply | TagsReply | AlarmsReply | WriteReply | AcknowledgeReply | ReloadReply | Failure
+)
 
 
 def path_in(data: Path) -> Path:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -125,11 +125,32 @@ class PolledSettings(GroupSettings):
     interval: Interval = Field(description="the scan interval: 100ms, 1s, 1m; at least 1ms")
 
 
+class ClockSettings(Settings):
+    """Whose time the values of a device are stored by."""
+
+    trust: Literal["device", "gateway"] = Field(
+        "device", description="device: the time that it gives, if any; gateway: when the values reached us"
+    )
+    tolerance: Duration | None = Field(
+        None,
+        gt=0,
+        description="a device's time that is further off ours, either way, is not taken, and its values are uncertain; "
+        "any is taken unless set. Values that were held back on their way are older than it, too",
+    )
+
+    @model_validator(mode="after")
+    def _judges_what_it_trusts(self) -> ClockSettings:
+        if self.trust == "gateway" and self.tolerance is not None:
+            raise ValueError("a clock that is not trusted needs no tolerance: leave it out, or trust: device")
+        return self
+
+
 class DeviceSettings(Settings):
     """One device. A driver adds what it needs to reach it."""
 
     link: str = Field(description="the link that it is reached by")
     description: str = ""
+    clock: ClockSettings = Field(ClockSettings.model_validate({}), description="which clock to trust, and how far")
     groups: Mapping[str, GroupSettings] = Field(min_length=1)
 
 

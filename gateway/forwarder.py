@@ -8,6 +8,7 @@ head of the journal, so that what happens now is seen now while the gap drains b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _POINTS = 50_000
 _ALIKE = 5
+_DOUBTS = 100
 _HELD = 30 * SECOND
 _UNREACHABLE = 2 * SECOND
 """A server that is not there is asked again soon: the attempt costs it nothing, and live data waits."""
@@ -65,12 +67,12 @@ def _cut(part: _Part) -> list[_Part]:
 class Forwarder:
     def __init__(self, name: str, sink: Sink, journal: Journal, clock: Clock) -> None:
         self.name = name
+        self.sink = sink
         self.notices = Notices(_log)
         self.online = False
         self.reason = "not tried yet"
         self.retries = 0
         self.newest_sent = 0
-        self._sink = sink
         self._journal = journal
         self._clock = clock
         self._grown = journal.watch()
@@ -82,22 +84,33 @@ class Forwarder:
         self._suspects = Suspects()
         self._taken = 0
         self._doubts: dict[tuple[Stream, int], int] = {}
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """`run` ends after the delivery that is under way: what the sink has then is noted, and not sent twice."""
+        self._stopped.set()
+        self._grown.set()
 
     async def run(self) -> None:
-        """For ever."""
-        while True:
+        """Until `stop`."""
+        while not self._stopped.is_set():
             self._grown.clear()
             work = self._next()
             if work is None:
                 await self._wait()
                 continue
             try:
-                await self._forward(*work)
-                self._up()
+                if await self._forward(*work):
+                    self._up()
             except Exception as error:
                 pause = self._down(error)
-                await asyncio.sleep(pause / SECOND)
+                await self._pause(pause / SECOND)
                 self._live_from = max(self._live_from, self._head() - 1)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
 
     async def _wait(self) -> None:
         try:
@@ -117,23 +130,26 @@ class Forwarder:
         work = telemetry.next(self._live_from) or telemetry.next(0, self._live_from)
         return None if work is None else (Stream.TELEMETRY, work)
 
-    async def _forward(self, stream: Stream, work: Range) -> None:
+    async def _forward(self, stream: Stream, work: Range) -> bool:
+        """True if the sink took something."""
         chunks = await self._journal.read(stream, *work, _POINTS)
         if not chunks:
             await asyncio.sleep(_IDLE_SECONDS / 10)  # a segment was closed or dropped under us: look again
-            return
+            return False
         taken = self._taken
         refused = await (self._report if stream is Stream.EVENTS else self._write)(chunks)
         if refused and not self._is_proven((stream, work[0]), taken):
             raise ServerFailed(f"it accepts nothing: {refused[0].reason}")
-        letters = self._bury(refused)
-        for chunk in chunks:
-            self._journal.settle(self.name, chunk, letters.get(chunk.seq, ()))
+        self._journal.settle(self.name, chunks, self._bury(refused))
+        self.notices.expire(self._clock.monotonic())
+        return self._taken > taken
 
     def _is_proven(self, place: tuple[Stream, int], taken: int) -> bool:
         """A refusal convicts only if the server took something else, in the same attempt or since it first refused
         this: one that refuses everything has lost its mind or its configuration, and then all is kept."""
         if self._taken == self._doubts.setdefault(place, taken):
+            while len(self._doubts) > _DOUBTS:
+                del self._doubts[next(iter(self._doubts))]
             return False
         self._doubts.clear()
         return True
@@ -181,12 +197,12 @@ class Forwarder:
 
     async def _write_once(self, parts: Sequence[_Part]) -> None:
         async with asyncio.timeout(_WRITE_SECONDS):
-            await self._sink.write([part.rows for part in parts])
+            await self.sink.write([part.rows for part in parts])
         self._taken += 1
 
     async def _report_once(self, parts: Sequence[tuple[int, AnyEvent]]) -> None:
         async with asyncio.timeout(_WRITE_SECONDS):
-            await self._sink.report([event for _, event in parts])
+            await self.sink.report([event for _, event in parts])
         self._taken += 1
 
     def _is_suspect(self, error: ServerFailed) -> bool:
@@ -217,7 +233,7 @@ class Forwarder:
         self.retries += 1
         self.online = False
         self.reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        self.notices.begin(f"sink {self.name} delivery", self.reason, self._clock.monotonic())
+        self.notices.begin(f"sink {self.name} delivery", self.reason, self._clock.monotonic(), lasting=True)
         if isinstance(error, ConnectionLost) and error.retry_after_s is None:
             return self._unreachable.fail()
         wait = self._backoff.fail()

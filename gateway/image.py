@@ -17,6 +17,11 @@ class Image:
         self._where = {tag.id: (group, column) for group in self._groups for column, tag in enumerate(group.columns)}
         self._last: dict[TagGroup, Scan] = {}
 
+    def adopt(self, before: Image) -> None:
+        """Go on from `before` with the groups that are in both."""
+        ours = set(self._groups)
+        self._last = {group: scan for group, scan in before._last.items() if group in ours}
+
     def update(self, scan: Scan) -> None:
         """A whole row replaces the last one; a partial one is laid over it."""
         if scan.columns is not None:

@@ -9,25 +9,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gateway.document import Node, obstacle, read
+from gateway.document import Node, parse
 from gateway.problems import Place, Report, shown
+from gateway.source import Source
 
 SECTIONS = ("templates", "links", "devices", "sinks", "rules")
 MAX_FILES = 1_000
 
 
-def gather(path: Path, report: Report) -> tuple[Node | None, tuple[Path, ...]]:
+def gather(path: Path, report: Report, source: Source | None = None) -> tuple[Node | None, tuple[Path, ...]]:
     """The configuration in `path` and all that it includes, as one mapping without `include`, and the files it
     came from. None where one of the files cannot be used, and the report then says why."""
-    gatherer = _Gatherer(_real(path.parent), report)
+    gatherer = _Gatherer(_real(path.parent), report, source or Source(path))
     root = gatherer.gather(path, Place(str(path)))
     return root, tuple(gatherer.seen)
 
 
 class _Gatherer:
-    def __init__(self, root: Path, report: Report) -> None:
+    def __init__(self, root: Path, report: Report, source: Source) -> None:
         self.root = root
         self.report = report
+        self.source = source
         self.seen: dict[Path, Place] = {}
         self.open: list[Path] = []
 
@@ -36,7 +38,8 @@ class _Gatherer:
         real = _real(path)
         self.seen[real] = place
         self.open.append(real)
-        node = read(path, self.report)
+        content = self.source.read(path, self.report)
+        node = None if content is None else parse(content, str(path), self.report)
         if node is not None and not isinstance(node.value, dict):
             self.report.add(node.place, "a configuration is a mapping: site, cell, links, devices, …")
             node = None
@@ -67,7 +70,7 @@ class _Gatherer:
         if fault := self.fault(name, _real(path)):
             self.report.add(place, *fault)
             return None
-        if reason := obstacle(path):
+        if reason := self.source.obstacle(path):
             self.report.add(place, f"cannot include {shown(name)}: {reason}")
             return None
         return self.gather(path, place)

@@ -7,9 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import numpy as np
+from zlib import crc32
 
 from gateway.backoff import Backoff
 from gateway.bus import Bus, mark_unreal
@@ -18,8 +16,10 @@ from gateway.contracts import Driver, Receiver
 from gateway.drift import clock_of, correct
 from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, GatewayError, JournalFull, NotConnected
 from gateway.fields import ClockSettings
-from gateway.model import Device, DeviceChanged, DeviceState, Link, Mask, Quality, Scan, Tag, TagGroup, Value
+from gateway.health import Health
+from gateway.model import Device, DeviceChanged, DeviceState, Link, Scan, Tag, TagGroup, Value
 from gateway.notice import Notices
+from gateway.schedule import Schedule, rest
 
 _log = logging.getLogger(__name__)
 
@@ -27,29 +27,7 @@ _WATCH_SECONDS = 0.25
 _CLOSE_SECONDS = 5.0
 _READ_SECONDS = 60.0
 _WRITE_SECONDS = 10.0
-_QUARANTINE_AFTER = 5
 _CONFIG_RETRY = 60 * SECOND
-_NAMED = 5
-
-
-@dataclass(slots=True)
-class Health:
-    """How one device is. Times are monotonic nanoseconds, except `since`, which is UTC."""
-
-    device: Device
-    state: DeviceState = DeviceState.CONNECTING
-    reason: str = "not connected yet"
-    since: int = 0
-    scans: int = 0
-    points: int = 0
-    late: int = 0
-    bad_scans: int = 0
-    failures: int = 0
-    fresh: dict[TagGroup, int] = field(default_factory=dict)
-    newest: dict[TagGroup, int] = field(default_factory=dict)
-    up: int = 0
-    clock: ClockSettings | None = None
-    bad: dict[TagGroup, Mask] = field(default_factory=dict)
 
 
 class LinkSupervisor:
@@ -65,6 +43,8 @@ class LinkSupervisor:
         self.notices = Notices(_log)
         now = clock.now()
         self.health = {device.id: Health(device, since=now, clock=clock_of(device)) for device in link.devices}
+        self._owners = {group.id: self.health[group.device] for device in link.devices for group in device.groups}
+        self._heard = 0
         self._make = make
         self._bus = bus
         self._backoff = Backoff()
@@ -82,55 +62,43 @@ class LinkSupervisor:
             self._correct_time(scan, health.clock)
         health.scans += 1
         health.points += scan.points
-        if self._is_news(scan, health):
-            health.fresh[scan.group] = self.clock.monotonic()
-            health.failures = 0
+        if not scan.current:
+            self._keep(scan, durable)
+            return
+        if health.hear(scan, self.clock.monotonic()):
             self.notices.end(scan.group.id, self.clock.monotonic())
             if health.state is not DeviceState.ONLINE:
                 self._assess(health)
         self._watch_quality(scan, health)
         self._bus.publish(scan, durable)
 
+    def _keep(self, scan: Scan, durable: Callable[[], None] | None) -> None:
+        text = "values of another time are kept, but not judged. If its clock is wrong: clock: {trust: gateway}"
+        self.notices.begin(f"{scan.group.id} age", text, self.clock.monotonic())
+        self._bus.keep(scan, durable)
+
     def refuse(self, source: str, reason: str) -> None:
         self.refused += 1
         self.notices.begin(source, reason, self.clock.monotonic())
+        if source in self._owners:
+            self._owners[source].trouble[source] = reason
 
     def _correct_time(self, scan: Scan, clock: ClockSettings) -> None:
         key, now = f"{scan.group.id} clock", self.clock.monotonic()
         if doubt := correct(scan, clock):
-            self.notices.begin(key, doubt, now)
+            self.notices.begin(key, doubt, now, lasting=True)
         else:
             self.notices.end(key, now)
 
     def _watch_quality(self, scan: Scan, health: Health) -> None:
         """Bad values are values and flow on; that there are any is told once, and once when all are well again."""
-        last = health.bad.get(scan.group)
-        if scan.status is None and last is None:
+        if scan.status is None and scan.group not in health.bad:
             return
-        width = len(scan.group.columns)
-        bad = np.zeros(width, np.bool_) if scan.status is None else scan.status >> 30 >= Quality.BAD
-        if scan.columns is not None:
-            bad = np.where(scan.columns, bad, False if last is None else last)
-        key = f"{scan.group.id} quality"
-        if bad.any():
-            health.bad[scan.group] = bad
-            health.bad_scans += 1
-            text = f"bad values of {_names(scan.group, bad)}"
-            self.notices.begin(key, text, self.clock.monotonic(), lasting=True)
+        key, now = f"{scan.group.id} quality", self.clock.monotonic()
+        if text := health.weigh(scan):
+            self.notices.begin(key, text, now, lasting=True)
         else:
-            health.bad.pop(scan.group, None)
-            self.notices.end(key, self.clock.monotonic())
-
-    @staticmethod
-    def _is_news(scan: Scan, health: Health) -> bool:
-        """A row that is bad throughout, or that a device sends again with the time of the last one, refreshes
-        nothing."""
-        if scan.status is not None and (scan.status >> 30 >= Quality.BAD).all():
-            return False
-        if not isinstance(scan.source_time, int) or scan.source_time == scan.gateway_time:
-            return True
-        last, health.newest[scan.group] = health.newest.get(scan.group), scan.source_time
-        return last != scan.source_time
+            self.notices.end(key, now)
 
     # What the cell calls
 
@@ -138,18 +106,19 @@ class LinkSupervisor:
         """Until the link can be written to."""
         await self._is_up.wait()
 
-    async def write(self, tag: Tag, value: Value) -> None:
-        """One write at a time, in the order of asking. Raises NotConnected when nothing was sent, else CommandRefused,
-        DeviceSilent or ConnectionLost, and then nobody knows whether the device has it."""
+    async def write(self, tag: Tag, value: Value) -> Value:
+        """One write at a time, in the order of asking. Returns what the device has now. Raises NotConnected when
+        nothing was sent, else CommandRefused, DeviceSilent or ConnectionLost: nobody knows then whether it has it."""
         async with self._writing:
             driver = self._driver
             if driver is None:
                 raise NotConnected(f"link {self.link.id} is down: {self.reason}")
             try:
                 async with asyncio.timeout(_WRITE_SECONDS):
-                    await driver.write(tag, value)
+                    landed = await driver.write(tag, value)
             except TimeoutError:
                 raise DeviceSilent(f"{tag.device} did not confirm within {_WRITE_SECONDS:g} s") from None
+            return value if landed is None else landed
 
     async def run(self) -> None:
         """For ever: a session, a pause, the next session."""
@@ -205,16 +174,17 @@ class LinkSupervisor:
             _log.warning("link %s did not close cleanly: %s", self.link.id, _words(error))
 
     def _up(self, driver: Driver) -> None:
+        waiting = "waiting for the first value"
+        if self.sessions > 1:
+            waiting += f"; the link was down: {self.reason}"
         self._driver = driver
         self._is_up.set()
         self.online = True
         self.reason = ""
         self.notices.end(f"link {self.link.id}", self.clock.monotonic())
         for health in self.health.values():
-            health.failures = 0
-            health.fresh.clear()
-            health.up = self.clock.monotonic()
-            self._turn(health, DeviceState.CONNECTING, "waiting for the first value")
+            health.connect(self.clock.monotonic())
+            self._turn(health, DeviceState.CONNECTING, waiting)
 
     def _down(self, reason: str) -> None:
         self.online = False
@@ -229,41 +199,53 @@ class LinkSupervisor:
         """One device's groups, each at its scan interval, one read at a time. Devices start spread over it."""
         health = self.health[device.id]
         backoff = Backoff()
-        start = self.clock.monotonic()
-        spread = len(self.link.devices)
-        due = {g: start + g.interval * number // spread for g in device.groups if g.interval is not None}
+        place = (number + crc32(self.link.id.encode()) / 2**32) / len(self.link.devices)
+        schedule = Schedule(device.groups, self.clock.monotonic(), place)
         while True:
-            group = min(due, key=lambda g: due[g])
-            await asyncio.sleep((due[group] - self.clock.monotonic()) / SECOND)
+            due, group = schedule.next()
+            await asyncio.sleep((due - self.clock.monotonic()) / SECOND)
+            began = self.clock.monotonic()
             pause = await self._read(driver, group, health, backoff)
             now = self.clock.monotonic()
-            due[group] = _next(due[group], group.interval or 0, now, health)
+            health.late += schedule.done(group, now)
             if pause:
-                due = {g: max(at, now + pause) for g, at in due.items()}
+                schedule.hold(now + pause)
+            else:
+                self._pace(health, schedule.pace(group, now - began))
 
     async def _read(self, driver: Driver, group: TagGroup, health: Health, backoff: Backoff) -> int:
         """Returns how long the device should be left alone, in nanoseconds."""
+        began = self.clock.monotonic()
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 scan = await driver.read(group)
         except DeviceSilent as error:
-            return self._fail(health, str(error), backoff)
+            pause = backoff.fail()
+            self._turn(health, *health.fail(str(error)))
+            return max(pause, self._rest(health, began))
         except TimeoutError:
             raise ConnectionLost(f"reading {group.id} did not end within {_READ_SECONDS:g} s") from None
         backoff.reset()
+        self._heard = self.clock.monotonic()
         try:
             self.publish(scan)
         except JournalFull as error:
             self.refuse(group.id, str(error))
         return 0
 
-    def _fail(self, health: Health, reason: str, backoff: Backoff) -> int:
-        health.failures += 1
-        if health.failures < _QUARANTINE_AFTER:
-            self._turn(health, DeviceState.OFFLINE, reason)
-        else:
-            self._turn(health, DeviceState.QUARANTINED, f"{reason}; {health.failures} times in a row")
-        return backoff.fail()
+    def _rest(self, health: Health, began: int) -> int:
+        """A device that shares its link is asked the less often, the longer nobody was heard while it was silent."""
+        if len(self.link.devices) == 1:
+            return 0
+        return rest(health.failures, self.clock.monotonic() - max(began, self._heard))
+
+    def _pace(self, health: Health, slow: str) -> None:
+        key, now = f"{health.device.id} pace", self.clock.monotonic()
+        if slow:
+            self.notices.begin(key, slow, now, lasting=True)
+        elif health.slow:
+            self.notices.end(key, now)
+        health.slow = slow
 
     # Freshness
 
@@ -275,43 +257,12 @@ class LinkSupervisor:
                 self._assess(health)
 
     def _assess(self, health: Health) -> None:
-        """Online means that the values are fresh, whatever the socket says. A device that fails is judged by that."""
-        if health.failures:
-            return
-        now = self.clock.monotonic()
-        stale = [g for g in health.device.groups if now - health.fresh.get(g, -g.stale_after) > g.stale_after]
-        if not stale:
-            self._turn(health, DeviceState.ONLINE, "")
-        elif health.state is not DeviceState.STALE and now - health.up > stale[0].stale_after:
-            seconds = stale[0].stale_after / SECOND
-            self._turn(health, DeviceState.STALE, f"no fresh value of {stale[0].name} for {seconds:g} s")
+        self._turn(health, *health.assess(self.clock.monotonic()))
 
     def _turn(self, health: Health, state: DeviceState, reason: str) -> None:
-        if state is health.state:
-            if state is not DeviceState.QUARANTINED:
-                health.reason = reason
-            return
-        health.state, health.reason, health.since = state, reason, self.clock.now()
-        if state is not DeviceState.CONNECTING:
-            self._bus.emit(DeviceChanged(self.clock.now(), health.device.id, self.link.id, state, reason))
-
-
-def _next(due: int, interval: int, now: int, health: Health) -> int:
-    """The next slot of a schedule that keeps its phase. Of slots that are over only the last is read, at once; the
-    others are counted as late."""
-    due += interval
-    if due < now:
-        lost = (now - due) // interval
-        health.late += lost
-        due += lost * interval
-    return due
-
-
-def _names(group: TagGroup, columns: Mask) -> str:
-    """A few of them by name."""
-    names = [group.columns[column].name for column in np.flatnonzero(columns)]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+        now = self.clock.now()
+        if health.turn(state, reason, now):
+            self._bus.emit(DeviceChanged(now, health.device.id, self.link.id, state, reason))
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -204,9 +204,10 @@ class Scan:
     - `values`: one vector a span of the group, always full width.
     - `status`: None when all are good, else a status code a column.
     - `columns`: None when all are there, else a mask of those that are; the others mean nothing.
+    - `current`: False when the row was true at another time (a backlog, a retained message): kept, but not judged.
     """
 
-    __slots__ = ("columns", "gateway_time", "group", "source_time", "status", "values")
+    __slots__ = ("columns", "current", "gateway_time", "group", "source_time", "status", "values")
 
     def __init__(  # noqa: PLR0913 - a row has that many parts, and one is made every few microseconds
         self,
@@ -223,6 +224,7 @@ class Scan:
         self.values = values
         self.status = status
         self.columns = columns
+        self.current = True
 
     @property
     def points(self) -> int:

@@ -9,18 +9,25 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from gateway import door, log, settings
 from gateway.cell import Cell
+from gateway.clock import SECOND
 from gateway.control import Control
 from gateway.errors import ConfigError
+from gateway.generation import Archive, Generation
 from gateway.journal.store import FAILURES
 from gateway.metrics import Metrics
-from gateway.problems import InvalidConfiguration
+from gateway.problems import InvalidConfiguration, Report
+from gateway.reload import Reloader, summary
 from gateway.settings import Configuration
+from gateway.source import Copies, Source, data_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,18 +38,47 @@ FAILED = 3
 STOP_SECONDS = 10
 
 
-def run(path: Path, verbose: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to run: a configuration, the files that it was read from, and why it is not what is on the disk, if so."""
+
+    configuration: Configuration
+    source: Source
+    refused: str = ""
+
+
+def run(path: Path, verbose: bool = False, last_good: bool = False, data: Path | None = None) -> int:
     """Run the gateway until SIGTERM or SIGINT. `ENDED` after an orderly stop, `CANNOT_START` where somebody has to
-    change something first, `FAILED` for what should never happen: start it again."""
+    change something first, `FAILED` for what should never happen: start it again.
+
+    With `last_good`, the configuration that was accepted last runs where the one at `path` is wrong; `data` is the data
+    directory, for a file that cannot even say that.
+    """
+    with _early_hangups() as early:
+        try:
+            choice = choose(path, data) if last_good else _read(path)
+        except ConfigError as error:
+            sys.stderr.write(f"{error}\n")
+            return CANNOT_START
+        log.start(verbose)
+        return _serve(path, choice, early)
+
+
+@contextmanager
+def _early_hangups() -> Iterator[list[int]]:
+    """Those that come before anybody can reload. They wait, instead of ending the process."""
+    early: list[int] = []
+    usual = signal.signal(signal.SIGHUP, lambda number, frame: early.append(number))
     try:
-        configuration = settings.load(path)
-    except InvalidConfiguration as error:
-        sys.stderr.write(f"{error}\n")
-        return CANNOT_START
-    log.start(verbose)
+        yield early
+    finally:
+        signal.signal(signal.SIGHUP, usual)
+
+
+def _serve(path: Path, choice: Choice, early: Sequence[int]) -> int:
     try:
-        with lock(configuration.data), asyncio.Runner() as runner:
-            runner.run(_run(configuration))
+        with lock(choice.configuration.data), asyncio.Runner() as runner:
+            runner.run(_run(path, choice, early))
     except (ConfigError, *FAILURES) as error:
         _log.error("cannot start: %s", error)
         return CANNOT_START
@@ -53,6 +89,35 @@ def run(path: Path, verbose: bool = False) -> int:
         signal.alarm(0)
     _log.info("stopped")
     return ENDED
+
+
+def _read(path: Path) -> Choice:
+    """Raises InvalidConfiguration."""
+    source = Source(path)
+    return Choice(settings.load(path, source), source)
+
+
+def choose(path: Path, data: Path | None = None) -> Choice:
+    """The configuration at `path`, or where it is wrong the one that was accepted last. Raises ConfigError."""
+    try:
+        return _read(path)
+    except InvalidConfiguration as error:
+        sys.stderr.write(f"{error}\n")
+        refusal = error
+    directory = data or data_of(path, Report()) or path.parent / "data"
+    kept = Archive(directory).last()
+    if kept is None:
+        raise ConfigError(f"no configuration that was accepted before is kept in {directory}")
+    source = Copies(path, kept.contents)
+    configuration = settings.load(path, source)
+    return Choice(
+        configuration, source, f"{_called(kept.generation)} runs instead of what is on the disk: {summary(refusal)}"
+    )
+
+
+def _called(generation: Generation) -> str:
+    accepted = datetime.fromtimestamp(generation.time // SECOND, UTC)
+    return f"generation {generation.number}, accepted at {accepted:%Y-%m-%dT%H:%M:%SZ},"
 
 
 @contextmanager
@@ -71,30 +136,40 @@ def lock(data: Path) -> Iterator[None]:
         yield
 
 
-async def _run(configuration: Configuration) -> None:
+async def _run(path: Path, choice: Choice, early: Sequence[int]) -> None:
     """Raises ConfigError or `FAILURES` where the cell cannot start."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopping, number)
+    configuration = choice.configuration
     cell = Cell(configuration)
-    control = Control(cell, door.path_in(configuration.data))
+    reloader = Reloader(cell, path)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.request)
+    if early:
+        reloader.request()
+    control = Control(cell, reloader, door.path_in(configuration.data))
     metrics = Metrics(cell, configuration.http)
     await cell.start()
     try:
         control.open()
         await metrics.open()
+        await reloader.accept(choice.source.contents, choice.refused)
         gc.collect()
         gc.freeze()  # what is here now stays: no collection has to look at it again
         _log.info("%s/%s works; control socket %s", configuration.site, configuration.cell, control.path)
-        await _work(cell, control, metrics, stopping)
+        await _work((cell, control, metrics, reloader), stopping)
     finally:
         await cell.stop()
 
 
-async def _work(cell: Cell, control: Control, metrics: Metrics, stopping: asyncio.Event) -> None:
+class Worker(Protocol):
+    async def run(self) -> None: ...
+
+
+async def _work(workers: Sequence[Worker], stopping: asyncio.Event) -> None:
     """Until somebody wants it to stop. Whatever fails comes out in a group."""
     async with asyncio.TaskGroup() as tasks:
-        working = [tasks.create_task(each.run()) for each in (cell, control, metrics)]
+        working = [tasks.create_task(each.run()) for each in workers]
         await stopping.wait()
         for task in working:
             task.cancel()

@@ -16,6 +16,7 @@ from gateway.fields import Secret, Settings
 from gateway.model import Link
 from gateway.problems import InvalidConfiguration, Keys, Report
 from gateway.site import HttpSettings, JournalSettings, SiteSettings
+from gateway.source import Source
 from rules.settings import Rule
 
 
@@ -43,13 +44,14 @@ class Configuration:
     files: tuple[Path, ...]
 
 
-def load(path: Path) -> Configuration:
-    """Read a configuration. Raises InvalidConfiguration, which holds every problem that was found.
+def load(path: Path, source: Source | None = None) -> Configuration:
+    """Read a configuration, from `source` or from the disk. Raises InvalidConfiguration, which holds every problem that
+    was found.
 
     Files that cannot be parsed are reported alone: what they would have defined is not missed elsewhere.
     """
     report = Report()
-    root, files = include.gather(path, report)
+    root, files = include.gather(path, report, source)
     if root is None:
         raise InvalidConfiguration(report)
     site = validate(SiteSettings, root, (), report)

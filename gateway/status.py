@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from gateway.backlog import Backlog
     from gateway.cell import Cell
     from gateway.forwarder import Forwarder
-    from gateway.link import Health, LinkSupervisor
+    from gateway.health import Health
+    from gateway.link import LinkSupervisor
     from rules.alarm import AlarmStatus
 
 _WINDOW = 10 * SECOND

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from gateway import fields
 from gateway.model import Scan, Tag, TagGroup, Value
@@ -60,6 +60,11 @@ class Condition(ABC):
     def value(self, key: int) -> Value:
         """The last good value of a rule's first tag, in Python's own types. Asked only of a rule whose condition holds
         or ceased to hold with the last scan."""
+
+    @abstractmethod
+    def adopt(self, key: int, before: Self, old: int) -> None:
+        """Let a rule go on where `before` stands with its rule `old`, which has the same settings on the same group.
+        Called before the first scan; `before` is not asked again."""
 
     @abstractmethod
     def forget(self, key: int) -> None:

@@ -59,9 +59,9 @@ class Watch:
     """One rule at work."""
 
     key: int
+    rule: Rule
+    group: TagGroup
     alarm: Alarm
-    on_delay: int
-    write: WriteSettings | None
     tags: tuple[str, ...]
     columns: tuple[int, ...]
     condition: Condition
@@ -72,8 +72,8 @@ class Watch:
 class Engine:
     """All rules of a cell.
 
-    `prefix` goes before the id of every command, and must be another one each time the process starts: a command is
-    known by its id for good. `groups` are all tag groups of the cell. Raises ConfigError for a rule that does not suit
+    `prefix` goes before the id of every command, and must be another one for every engine: a command is known by its id
+    for good. `groups` are all tag groups of the cell. Raises ConfigError for a rule that does not suit
     its tags.
     """
 
@@ -94,6 +94,23 @@ class Engine:
             watches |= {key: _watch(key, rules[key], group, condition, desk) for key in keys}
         self._watches = [watches[key] for key in range(len(rules))]
         self._alarms = {watch.alarm.name: watch.alarm for watch in self._watches}
+
+    def adopt(self, before: Engine) -> None:
+        """Go on from `before` with every rule that is the same in both, on the same tag group: where its alarm stands,
+        whether its condition holds, and the on-delay that runs. Any other rule starts anew, and the alarm of a rule
+        that is gone goes with it. Called before the first scan; `before` is not asked again."""
+        past = {watch.alarm.name: watch for watch in before._watches}
+        for watch in self._watches:
+            old = past.get(watch.alarm.name)
+            if old is not None and old.rule == watch.rule and old.group is watch.group:
+                self._continue(watch, old)
+
+    def _continue(self, watch: Watch, old: Watch) -> None:
+        self._alarms[watch.alarm.name] = watch.alarm = old.alarm
+        watch.condition.adopt(watch.key, old.condition, old.key)
+        if (delay := old.desk.delays.get(old.key)) is not None:
+            watch.desk.delays[watch.key] = delay
+            self._busy.add(watch.desk)
 
     def judge(self, scan: Scan, now: int, monotonic: int) -> Sequence[Answer]:
         """Hold a scan against the rules of its group. What it brings about, in the order in which it is to happen."""
@@ -149,9 +166,9 @@ class Engine:
             return ()
         if not holds:
             return (watch.alarm.turn(False, watch.condition.value(watch.key), moment.now),)
-        if watch.on_delay == 0:
+        if watch.rule.settings.on_delay == 0:
             return self._raise(watch, moment)
-        watch.desk.delays[watch.key] = Delay(moment.monotonic + watch.on_delay, moment.monotonic)
+        watch.desk.delays[watch.key] = Delay(moment.monotonic + watch.rule.settings.on_delay, moment.monotonic)
         self._busy.add(watch.desk)
         return ()
 
@@ -160,7 +177,8 @@ class Engine:
         if watch.key in watch.desk.delays:
             self._end(watch)
         event = watch.alarm.turn(True, watch.condition.value(watch.key), moment.now)
-        return (event,) if watch.write is None else (self._command(watch, watch.write, moment), event)
+        write = watch.rule.settings.write
+        return (event,) if write is None else (self._command(watch, write, moment), event)
 
     def _command(self, watch: Watch, write: WriteSettings, moment: Moment) -> Command:
         watch.commands += 1
@@ -225,9 +243,9 @@ def _watch(key: int, rule: Rule, group: TagGroup, condition: Condition, desk: De
     tags = rule.condition_settings.tags()
     return Watch(
         key=key,
+        rule=rule,
+        group=group,
         alarm=Alarm(rule.name, tags[0], rule.settings.priority, rule.settings.message),
-        on_delay=rule.settings.on_delay,
-        write=rule.settings.write,
         tags=tags,
         columns=tuple(group.index[tag] for tag in tags),
         condition=condition,

@@ -13,9 +13,10 @@ The variables of the plant, by string ids in the namespace `urn:edgeward:plant`,
 | valve.setpoint                                                       | Int32   | writable |
 | run                                                                  | Boolean | writable |
 
-`sequence` counts the updates, from 1, so that each can be found again wherever it went. All variables of an update have
-the same source timestamp, which strictly increases unless the device lies. A value that the device calls bad is null
-with the status BadSensorFailure; `sequence` is always good.
+`sequence` counts the updates, from 1, so that each can be found again wherever it went. The first is what the variables
+hold before anybody can connect, and nothing drops it. All variables of an update have the same source timestamp, which
+strictly increases unless the device lies. A value that the device calls bad is null with the status BadSensorFailure;
+`sequence` is always good.
 
 The log has a line for every update, `{"ts": …, "sequence": 7, "good": true, "values": {"rpm": 2950, …}}`, where `ts` is
 the source timestamp in unix nanoseconds, and for every accepted write `{"write": "run", "value": false, "time_ns": …}`.
@@ -72,27 +73,29 @@ class Station:
     async def place(self, server: Server) -> None:
         index = await server.register_namespace(NAMESPACE)
         folder = await server.nodes.objects.add_object(_node_id("plant", index), ua.QualifiedName("Plant", index))
-        values = self._device.read(self._outlet.clock.seconds())
-        for name, value in {SEQUENCE: 0, **values}.items():
+        moment = self._outlet.clock.seconds()
+        first = self._message(moment)
+        for name, value in {SEQUENCE: 0, **first.values}.items():
             node_id, label = _node_id(name, index), ua.QualifiedName(name, index)
             node = self._nodes[name] = await folder.add_variable(node_id, label, _variant(name, value))
             if name in RANGES:
                 await node.set_writable()
         server.subscribe_server_callback(CallbackType.PostWrite, self.written)
+        await self._update(self._stream.send(first, moment) or first)
 
     async def run(self, clock: service.Clock, due: Iterable[float]) -> None:
         """An update at each of the moments `due`, in seconds of the clock. What is late comes at once."""
         for moment in due:
             await asyncio.sleep(max(0.0, moment - clock.seconds()))
-            message = self._read(moment)
+            message = self._stream.send(self._message(moment), moment)
             if message is not None:
                 await asyncio.sleep(message.delay)
                 await self._update(message)
 
-    def _read(self, moment: float) -> Message | None:
+    def _message(self, moment: float) -> Message:
         wanted = self._outlet.clock.epoch_ns + round(moment * SECOND)
         self._last_ns = max(wanted // _MICROSECOND, self._last_ns // _MICROSECOND + 1) * _MICROSECOND
-        return self._stream.send(Message(self._device.read(moment), self._last_ns), moment)
+        return Message(self._device.read(moment), self._last_ns)
 
     async def _update(self, message: Message) -> None:
         """asyncua waits for nothing meanwhile, so no client sees half of it."""

@@ -3,5 +3,15 @@
 from drivers.modbus.driver import Driver
 from drivers.modbus.overlap import check
 from drivers.modbus.settings import DeviceSettings, GroupSettings, LinkSettings, TagSettings
+from drivers.modbus.survey import SCHEMES, survey
 
-__all__ = ["DeviceSettings", "Driver", "GroupSettings", "LinkSettings", "TagSettings", "check"]
+__all__ = [
+    "SCHEMES",
+    "DeviceSettings",
+    "Driver",
+    "GroupSettings",
+    "LinkSettings",
+    "TagSettings",
+    "check",
+    "survey",
+]

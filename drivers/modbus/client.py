@@ -95,7 +95,7 @@ class Client(asyncio.Protocol):
             _keep_alive(wire)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._reason = self._reason or (str(error) if error else "the device closed the connection")
+        self._reason = self._reason or _lost(error)
         self._lost.set()
         for handle in (self._alarm, self._wake):
             if handle is not None:
@@ -207,6 +207,12 @@ async def connect(host: str, port: int, in_flight: int, timeout: float, pause: f
     except UnicodeError as error:
         raise ConfigError(f"{host!r} cannot be the name of a host") from error
     return client
+
+
+def _lost(error: Exception | None) -> str:
+    if error is None:
+        return "the device closed the connection"
+    return f"the connection was lost: {_words(error) if isinstance(error, OSError) else error}"
 
 
 def _words(error: OSError) -> str:

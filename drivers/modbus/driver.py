@@ -6,7 +6,7 @@ from typing import cast
 
 from drivers.modbus import exception
 from drivers.modbus.client import Client, Statistics, connect
-from drivers.modbus.encode import encode
+from drivers.modbus.encode import encode, landed
 from drivers.modbus.reading import Reader
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.transaction import Exchange
@@ -63,7 +63,7 @@ class Driver(contracts.Driver):
         await self._connected().perform(reading)
         return reader.finish(reading)
 
-    async def write(self, tag: Tag, value: Value) -> None:
+    async def write(self, tag: Tag, value: Value) -> Value:
         exchange = Exchange([encode(self._units[tag.device], tag, value)])
         await self._connected().perform(exchange, urgent=True)
         if exchange.misses:
@@ -72,6 +72,7 @@ class Driver(contracts.Driver):
             raise DeviceSilent(f"{tag.id}: {exception.words(exchange.exception)}")
         if exchange.exception is not None:
             raise CommandRefused(f"{tag.id}: {exception.words(exchange.exception)}")
+        return landed(tag, value)
 
     async def close(self) -> None:
         if self._client is not None:

@@ -29,6 +29,14 @@ def encode(unit: int, tag: Tag, value: Value) -> frame.Request:
     return frame.write_register(unit, start, data) if len(data) == 2 else frame.write_registers(unit, start, data)
 
 
+def landed(tag: Tag, value: Value) -> Value:
+    """What the device has after `value` was written: the nearest of its steps, where whole registers are scaled."""
+    settings = cast(TagSettings, tag.address)
+    if isinstance(value, str) or not settings.is_scaled or settings.raw_type.is_float:
+        return value
+    return round((value - settings.offset) / settings.scale) * settings.scale + settings.offset
+
+
 def _bool(tag: Tag, value: Value) -> bool:
     if not isinstance(value, bool):
         raise CommandRefused(f"{tag.id} takes true or false, not {value!r}")

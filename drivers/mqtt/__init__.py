@@ -6,7 +6,19 @@
 from __future__ import annotations
 
 from drivers.mqtt.driver import Driver
+from drivers.mqtt.probe import probe
 from drivers.mqtt.routes import check
 from drivers.mqtt.settings import DeviceSettings, GroupSettings, LinkSettings, TagSettings
+from drivers.mqtt.survey import SCHEMES, survey
 
-__all__ = ["DeviceSettings", "Driver", "GroupSettings", "LinkSettings", "TagSettings", "check"]
+__all__ = [
+    "SCHEMES",
+    "DeviceSettings",
+    "Driver",
+    "GroupSettings",
+    "LinkSettings",
+    "TagSettings",
+    "check",
+    "probe",
+    "survey",
+]

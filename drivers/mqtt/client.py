@@ -138,7 +138,7 @@ class Connection:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id,
-            clean_session=None if self._is_v5 else False,
+            clean_session=None if self._is_v5 else self._settings.session_expiry == 0,
             protocol=MQTTProtocolVersion.MQTTv5 if self._is_v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,

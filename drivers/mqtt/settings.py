@@ -77,7 +77,7 @@ class LinkSettings(fields.LinkSettings):
     session_expiry: Duration = Field(
         parse_duration("7d"),
         ge=0,
-        description="how long the broker keeps messages for us while we are away; with 3.1.1 the broker alone decides",
+        description="how long the broker keeps messages for us while we are away; with 3.1.1 only 0s can be chosen",
     )
     max_payload: int = Field(MIB, ge=1, description="a longer payload is refused, bytes")
     max_packet: int = Field(

@@ -26,6 +26,8 @@ _TYPES: Final[Mapping[int, ValueType]] = MappingProxyType(
         Kind.DATETIME: ValueType.INT64,
     }
 )
+_PLAIN: Final = 1e15
+"""Larger numbers are not written without an exponent."""
 _SETS: Final = frozenset(("DeviceSet", "Machines"))
 """Folders of devices (OPC UA Part 100, 5.2.3, and Part 40001-1, 8.2): what is in them are the devices."""
 
@@ -83,7 +85,7 @@ def _tags(variables: Sequence[Variable], depth: int) -> dict[str, Line]:
         if unit := remark(each.unit, MOST_UNIT):
             body["unit"] = unit
         if each.range is not None and _is_range(*each.range):
-            body["range"] = list(each.range)
+            body["range"] = [int(end) if end.is_integer() and abs(end) < _PLAIN else end for end in each.range]
         if each.is_writable:
             body["writable"] = True
         name = names.take(".".join(each.path[depth:]), each.path[-1] if each.path else "", "value")

@@ -15,16 +15,20 @@ from pathlib import Path
 
 EXAMPLES = """\
 examples:
+  edgeward init modbus://192.0.2.10     ask a device what it has, and write a configuration
   edgeward check edgeward.yaml          what is wrong with a configuration, or what is in it
   edgeward run edgeward.yaml            run the gateway until Ctrl-C or SIGTERM
   edgeward status                       how it is: links, devices, sinks, alarms
   edgeward watch press-1/oil.pressure   see values as they change
   edgeward write press-1/run false      write a tag
   edgeward ack bearing-hot              acknowledge an alarm
+  edgeward reload                       apply a changed configuration, or say what is wrong with it
 
 The commands that ask a running gateway are for root and the user that it runs as. They find it by --socket or
 --config, else by $EDGEWARD_SOCKET, else by the edgeward.yaml in the working directory.
 """
+
+URLS = "modbus://HOST[?unit=N], opc.tcp://HOST/PATH, mqtt://HOST[?topic=plant/#&seconds=5] or coap://HOST[/PATH]"
 
 VALUE = """\
 VALUE is read as JSON where it is a JSON scalar, and as text otherwise: true, 12.5, 7, open, '"7"' for the text 7.
@@ -60,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     _add_local(commands)
+    _add_files(commands)
     _add_remote(commands)
     return top
 
@@ -68,13 +73,38 @@ def _add_local(commands: _Commands[argparse.ArgumentParser]) -> None:
     run = commands.add_parser("run", help="run the gateway until Ctrl-C or SIGTERM")
     run.add_argument("path", type=Path, metavar="CONFIG", help="the configuration, a YAML file")
     run.add_argument("--verbose", action="store_true", help="tell every detail")
+    run.add_argument("--last-good", action="store_true", help="run the last one that was accepted if this one is wrong")
+    run.add_argument("--data", type=Path, metavar="DIR", help="where that is kept, if CONFIG cannot even say that")
     run.set_defaults(act=_run)
     check = commands.add_parser("check", help="say what is wrong with a configuration, or what is in it")
     check.add_argument("path", type=Path, metavar="CONFIG", help="the configuration, a YAML file")
     check.add_argument("--json", action="store_true", help="for programs")
+    check.add_argument("--live", action="store_true", help="try every link and tag on the devices themselves")
+    check.add_argument(
+        "--wait", type=float, default=10.0, metavar="S", help="seconds for what devices send by themselves (10)"
+    )
     check.set_defaults(act=_check)
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration, for editors")
     schema.set_defaults(act=_schema)
+
+
+def _add_files(commands: _Commands[argparse.ArgumentParser]) -> None:
+    init = commands.add_parser("init", help="ask a device what it has, and write a configuration that runs")
+    init.add_argument("url", metavar="URL", help=URLS)
+    init.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it; shown unless given")
+    init.add_argument("--force", action="store_true", help="overwrite FILE")
+    init.set_defaults(act=_init)
+    tags = commands.add_parser("tags", help="exchange tags with spreadsheets")
+    ways = tags.add_subparsers(title="ways", metavar="WAY", required=True)
+    out = ways.add_parser("export", help="the tags of a configuration as CSV")
+    out.add_argument("path", type=Path, metavar="CONFIG", help="the configuration, a YAML file")
+    out.add_argument("-o", "--output", type=Path, metavar="CSV", help="where to write them; shown unless given")
+    out.add_argument("--force", action="store_true", help="overwrite CSV")
+    out.set_defaults(act=_export)
+    back = ways.add_parser("import", help="change and add tags of a configuration as a CSV file says")
+    back.add_argument("sheet", type=Path, metavar="CSV", help="as export writes it, with commas or semicolons")
+    back.add_argument("path", type=Path, metavar="CONFIG", help="the configuration, a YAML file; its comments stay")
+    back.set_defaults(act=_import)
 
 
 def _add_remote(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -94,6 +124,7 @@ def _add_remote(commands: _Commands[argparse.ArgumentParser]) -> None:
     write.add_argument("value", metavar="VALUE", help="such as false or 12.5")
     ack = commands.add_parser("ack", parents=[asking], help="acknowledge an alarm")
     ack.add_argument("alarm", metavar="ALARM", help="the name of its rule, such as bearing-hot")
+    commands.add_parser("reload", parents=[asking], help="apply a changed configuration without a restart")
 
 
 class _Version(argparse.Action):
@@ -107,13 +138,35 @@ class _Version(argparse.Action):
 def _run(options: argparse.Namespace) -> int:
     from gateway.run import run
 
-    return run(options.path, options.verbose)
+    return run(options.path, options.verbose, options.last_good, options.data)
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.live:
+        from gateway.cli import live
+
+        return live.run(options.path, options.json, options.wait)
     from gateway.cli import check
 
     return check.run(options.path, options.json)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from gateway.cli import init
+
+    return init.run(options.url, options.output, options.force)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from gateway.cli import tags
+
+    return tags.export(options.path, options.output, options.force)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from gateway.cli import tags
+
+    return tags.take(options.sheet, options.path)
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ def run(path: Path, json: bool) -> int:
     try:
         configuration = load(path)
     except InvalidConfiguration as error:
-        _print_problems(error.problems, json)
+        print_problems(error.problems, json)
         return 1
     counts = _counts(configuration)
     if json:
@@ -35,7 +35,8 @@ def run(path: Path, json: bool) -> int:
     return 0
 
 
-def _print_problems(problems: tuple[Problem, ...], json: bool) -> None:
+def print_problems(problems: tuple[Problem, ...], json: bool) -> None:
+    """Each with its place, and its hint below it."""
     if json:
         print(dumps({"valid": False, "problems": [asdict(problem) for problem in problems]}, ensure_ascii=False))
         return

@@ -20,8 +20,8 @@ from gateway.log import printable
 _Reply = TypeVar("_Reply", bound=door.Reply)
 
 _CONNECT_SECONDS = 5.0
-_ANSWER_SECONDS = 30.0
-"""Longer than any write may take."""
+_ANSWER_SECONDS = 60.0
+"""Longer than any write or reload may take."""
 
 _CONFIGURATIONS = ("edgeward.yaml", "edgeward.yml")
 
@@ -109,17 +109,14 @@ def _configuration() -> Path:
 
 
 def _socket_of(configuration: Path) -> Path:
-    """Looks at nothing but `data`: the rest may be half edited while the gateway runs on."""
-    from gateway.document import read
     from gateway.problems import Report
+    from gateway.source import data_of
 
     report = Report()
-    root = read(configuration, report)
-    if root is None:
+    data = data_of(configuration, report)
+    if data is None:
         raise CallFailed(str(next(iter(report))))
-    data = root.child("data")
-    value = data.value if data is not None else None
-    return configuration.parent / (value if isinstance(value, str) else "data") / "control.sock"
+    return data / "control.sock"
 
 
 def complain(error: CallFailed, json: bool) -> None:

@@ -12,10 +12,15 @@ from gateway.cli.table import console, table
 from gateway.cli.words import NOTHING, ago, count, size, span, value
 from gateway.status import AlarmEntry, DeviceStatus, LinkStatus, SinkStatus, Status
 
+_DIGITS = 8
+"""Of the hash, which `edgeward status --json` shows whole."""
+
 
 def show(status: Status, out: Console | None = None) -> None:
     out = out or console()
     out.print(Text(headline(status), "bold"))
+    if status.generation.refused:
+        out.print(Text(status.generation.refused, "bold red"))
     if status.failure:
         out.print(Text(f"the journal cannot write: {status.failure}", "bold red"))
     for part in parts(status):
@@ -24,10 +29,10 @@ def show(status: Status, out: Console | None = None) -> None:
 
 
 def headline(status: Status) -> str:
+    generation = f"generation {status.generation.number} ({status.generation.sha256[:_DIGITS]})"
     lag = f"{status.lag_s * 1000:.1f} ms"
-    return (
-        f"{status.site}/{status.cell}: up {span(status.uptime_s)}, loop lag {lag}, journal {size(status.journal_bytes)}"
-    )
+    up = f"up {span(status.uptime_s)}"
+    return f"{status.site}/{status.cell}: {up}, {generation}, loop lag {lag}, journal {size(status.journal_bytes)}"
 
 
 def parts(status: Status) -> Iterator[Table | str]:

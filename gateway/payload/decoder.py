@@ -7,6 +7,7 @@
 | one value null, of a wrong type, or out of range | its column is bad, the others are untouched                    |
 | no time, though one is configured; an impossible one | all is kept at the time of arrival, uncertain, with a doubt |
 | a retained message without a time of its own     | uncertain: nobody knows how old it is                          |
+| a time further off than `stale_after`, either way | all is kept; it is not current, so nobody judges it            |
 | the payload's own quality is not good            | all columns are bad; uncertain where it is missing             |
 
 NaN and Infinity are not JSON (RFC 8259, 6). A document that nests deeper than the interpreter's recursion limit (1,000)
@@ -78,8 +79,9 @@ class Decoder:
         overall = self._quality(document)
         if overall == _GOOD and (doubt or (retained and self._time_path is None)):
             overall = _UNCERTAIN
-        status = row.status(overall)
-        return Decoded(Scan(self._group, source_time, now, self._planes(row.values), status, row.mask()), doubt)
+        scan = Scan(self._group, source_time, now, self._planes(row.values), row.status(overall), row.mask())
+        scan.current = abs(now - source_time) <= self._group.stale_after
+        return Decoded(scan, doubt)
 
     def _pick(self, document: object, columns: tuple[_Column, ...]) -> _Row:
         row = _Row(self._blanks)

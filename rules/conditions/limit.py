@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,10 @@ class Condition(condition.Condition):
         limits, i = self._places[key]
         return limits.value(i)
 
+    def adopt(self, key: int, before: Self, old: int) -> None:
+        limits, i = self._places[key]
+        limits.adopt(i, *before._places[old])
+
     def forget(self, key: int) -> None:
         limits, i = self._places[key]
         limits.forget(i)
@@ -168,6 +172,10 @@ class _Limits:
     def value(self, i: int) -> Value:
         value: Value = self._row[i].item()
         return value
+
+    def adopt(self, i: int, before: _Limits, old: int) -> None:
+        self._turn(i, bool(before._holds[old]))
+        self._row[i] = before._row[old]
 
     def forget(self, i: int) -> None:
         self._turn(i, False)

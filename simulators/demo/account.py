@@ -4,11 +4,11 @@ A point is one value of one tag at one moment. It is known by where it came from
 
 | what the cloud has                | is looked for in the simulators' logs as                                       |
 |-----------------------------------|--------------------------------------------------------------------------------|
-| a row of an MQTT device           | the message of this device with this `ts`                                      |
+| a row of any device but the next  | what this device said of this moment: a message, an update, a report           |
 | a Modbus row with a `sequence`    | the reply with this `sequence`, which the server counts                        |
 | a Modbus row of the other tables  | the last reply of the field's table at or before the row's time; one row each  |
 
-`sequence` is a value like any other, so an MQTT row that stands at another message's time is wrong.
+`sequence` is a value like any other, so a row that stands at the time of another message is wrong.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from ctypes import c_double, c_float
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from simulators.demo.record import Logs, Message, Reply, Row, Value
+from simulators.demo.record import STATION, Logs, Reply, Row, Telegram, Value
 from simulators.modbus import PLANT
 
-STATION = "pump-station"
+PROTOCOLS = ("modbus", "mqtt", "opcua", "coap")
 EVENTS = ("alarms", "commands", "devices", "losses")
-MILLISECOND = 1_000_000
 
 _REGISTERS = {register.name: register for register in PLANT}
 _KINDS = {bool: "boolean", int: "integer", float: "float"}
@@ -57,10 +56,12 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """In points. `protocols` counts what arrived by the protocol that it came over, `events` the events. `examples`
-    says of a few points what is the matter with them."""
+    """In points. `protocols` counts what had to arrive and did, by the protocol that it came over, and `doubtful` what
+    arrived and might as well not have. `events` counts the events. `examples` says of a few points what is the matter
+    with them."""
 
     protocols: Mapping[str, int]
+    doubtful: int
     events: int
     lost: int
     wrong: int
@@ -71,15 +72,15 @@ class Account:
 class Plant:
     """Everything that was sent, by origin."""
 
-    def __init__(self, replies: Iterable[Reply], messages: Iterable[Message]) -> None:
+    def __init__(self, replies: Iterable[Reply], telegrams: Iterable[Telegram]) -> None:
         self.points: dict[Origin, Sent] = {}
         self._times: defaultdict[str, list[int]] = defaultdict(list)
         for reply in replies:
             if reply.table:
                 self._add_reply(reply)
-        for message in messages:
-            if message.reason in (0, None):
-                self._add_message(message)
+        for telegram in telegrams:
+            if telegram.arrives is not False:
+                self._add_telegram(telegram)
 
     def origin(self, row: Row, name: str) -> Origin | None:
         """Where a field of a row came from; None where no simulator can have sent it."""
@@ -103,11 +104,11 @@ class Plant:
             kind = "unsigned" if type_ == "uint64" else _KINDS[type(value)]
             self.points[reply.table, number, name] = Sent("modbus", kind, value, type_ == "float32")
 
-    def _add_message(self, message: Message) -> None:
-        certain = message.reason is not None
-        for name, value in {**message.values, "sequence": message.sequence}.items():
-            origin = message.device, message.ts * MILLISECOND, name
-            self.points[origin] = Sent("mqtt", _KINDS[type(value)], value, certain=certain)
+    def _add_telegram(self, telegram: Telegram) -> None:
+        certain = telegram.arrives is not None
+        for name, value in {**telegram.values, "sequence": telegram.sequence}.items():
+            origin = telegram.device, telegram.time_ns, name
+            self.points[origin] = Sent(telegram.protocol, _KINDS[type(value)], value, certain=certain)
 
 
 class Audit:
@@ -119,19 +120,19 @@ class Audit:
         self.events: set[tuple[object, ...]] = set()
         self.flaws: list[str] = []
         self.duplicates = 0
-        self._seen: dict[tuple[object, ...], object] = {}
+        self._seen: defaultdict[tuple[object, ...], dict[str, object]] = defaultdict(dict)
 
     def enter(self, row: Row) -> None:
         """A duplicate is the same value of the same series, field and time once more; anything else that comes twice
         cannot be right both times."""
-        identity = row.identity
         if row.measurement in EVENTS:
-            self.events.add(identity)
+            self.events.add(row.identity)
+        seen = self._seen[row.identity]
         for name, field in row.fields.items():
-            if self._seen.get((*identity, name)) == field:
+            if seen.get(name) == field:
                 self.duplicates += 1
                 continue
-            self._seen[*identity, name] = field
+            seen[name] = field
             if row.measurement not in EVENTS and (flaw := self._judge(row, name)):
                 self.flaws.append(flaw)
 
@@ -140,8 +141,15 @@ class Audit:
         missing = [origin for origin, sent in points.items() if sent.certain and origin not in arrived]
         counts = Counter(points[origin].protocol for origin in arrived if points[origin].certain)
         examples = [*self.flaws[:_EXAMPLES], *(f"{_words(origin)} is lost" for origin in missing[:_EXAMPLES])]
-        protocols = {"modbus": counts["modbus"], "mqtt": counts["mqtt"]}
-        return Account(protocols, len(self.events), len(missing), len(self.flaws), self.duplicates, tuple(examples))
+        return Account(
+            protocols={protocol: counts[protocol] for protocol in PROTOCOLS},
+            doubtful=len(arrived) - counts.total(),
+            events=len(self.events),
+            lost=len(missing),
+            wrong=len(self.flaws),
+            duplicates=self.duplicates,
+            examples=tuple(examples),
+        )
 
     def _judge(self, row: Row, name: str) -> str | None:
         """What is wrong with a field; None if nothing is."""
@@ -159,7 +167,7 @@ class Audit:
 
 
 def settle(logs: Logs) -> Account:
-    audit = Audit(Plant(logs.modbus, logs.mqtt))
+    audit = Audit(Plant(logs.modbus, logs.telegrams))
     for row in logs.cloud:
         audit.enter(row)
     return audit.account()

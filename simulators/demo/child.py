@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from simulators.demo.failure import DemoFailed
 
@@ -14,6 +16,7 @@ _START_SECONDS = 20.0
 _END_SECONDS = 15.0  # the gateway itself allows ten for its own
 _POLL_SECONDS = 0.02
 _TAIL = 1500
+_ANSWER = b'\n{"faults":'
 
 
 class Child:
@@ -31,7 +34,7 @@ class Child:
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=DEVNULL,
+                stdin=PIPE,
                 stdout=out,
                 stderr=out,
                 env={**os.environ, **environment},
@@ -57,6 +60,17 @@ class Child:
     async def ready(self) -> None:
         """Until it says so, as simulators do. Raises DemoFailed."""
         await self.wait(self._says_ready)
+
+    async def order(self, *faults: str) -> None:
+        """Have a simulator that runs with `--control` switch to these faults. Raises DemoFailed."""
+        assert self._process.stdin is not None
+        answers = self._said().count(_ANSWER)
+        self._process.stdin.write(msgspec.json.encode({"faults": faults}) + b"\n")
+
+        async def answers_again() -> bool:
+            return self._said().count(_ANSWER) > answers
+
+        await self.wait(answers_again)
 
     async def watch(self) -> None:
         """As long as it runs. Raises DemoFailed when it ends and nobody has asked it to."""
@@ -86,12 +100,15 @@ class Child:
             self._process.kill()
 
     async def _says_ready(self) -> bool:
-        return self._log.read_bytes().startswith(b"ready")
+        return self._said().startswith(b"ready")
+
+    def _said(self) -> bytes:
+        return self._log.read_bytes()
 
     def _failure(self, what: str) -> DemoFailed:
         code = self._process.returncode
         head = f"the {self.name} {what}" + (f" (exit code {code})" if code else "")
-        said = self._log.read_text("utf-8", "replace").strip()[-_TAIL:]
+        said = self._said().decode("utf-8", "replace").strip()[-_TAIL:]
         return DemoFailed(f"{head}; what it said is in {self._log}" + (f":\n{said}" if said else ""))
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from simulators.demo import record
-from simulators.demo.account import STATION
 from simulators.demo.child import Child
 from simulators.demo.door import Status
 from simulators.demo.incident import COMMAND, Outage
-from simulators.demo.record import Logs
+from simulators.demo.record import STATION, Logs
 from simulators.demo.scene import TAGS, Scene
-from simulators.demo.stage import RATE, SEED, Stage
+from simulators.demo.stage import RATE, SEED, Machines, Stage
 from simulators.demo.view import View
 from simulators.plant import Plant
 
@@ -58,24 +57,25 @@ class Course:
 
     async def run(self, broker: str) -> Result:
         """Raises DemoFailed, or a group of them."""
-        self._tell("The broker, the cloud and the gateway start.")
+        self._tell("The broker, an OPC UA server, the cloud and the gateway start.")
+        booster = await self._stage.start_booster()
         name = await self._stage.start_broker(broker)
         await self._stage.start_cloud()
-        gateway = await self._stage.start_gateway()
-        self._tell(f"The gateway has subscribed at {name}. The machines start.")
-        line = await self._start_line()
+        gateway = await self._stage.start_gateway(booster)
+        self._tell(f"The gateway has subscribed at {name} and at the OPC UA server. The machines start.")
+        machines = await self._start_machines(booster)
         async with self._watched():
             self._tell("Everything works: values go from the machines through the gateway to the cloud.")
             outage = await self._play()
-            await line.end()
+            await machines.stop()
             self._tell("The machines have stopped, and the gateway delivers what is left.")
             status = await self._drain()
         await gateway.end()
         return Result(self.scene.length, status, outage, self.scene.peak, self._logs())
 
-    async def _start_line(self) -> Child:
+    async def _start_machines(self, booster: Child) -> Machines:
         self._zero = time.monotonic() + LEAD_SECONDS
-        return await self._stage.start_line(*schedule(self.scene.length))
+        return await self._stage.start_machines(booster, *schedule(self.scene.length))
 
     async def _play(self) -> Outage:
         """To the end of the course."""
@@ -95,7 +95,7 @@ class Course:
     async def _drain(self) -> Status:
         """Until the gateway has had everything that was sent, and has delivered it; or until that takes too long."""
         logs = self._logs()
-        sent = Counter(message.device for message in logs.mqtt if message.reason == 0)
+        sent = Counter(telegram.device for telegram in logs.telegrams if telegram.arrives)
         sent[STATION] = sum(reply.table != "" for reply in logs.modbus)
         deadline = time.monotonic() + _DRAIN_SECONDS
         while True:
@@ -149,8 +149,7 @@ class Course:
         self._view.show(self.scene)
 
     def _logs(self) -> Logs:
-        logs = self._stage.folder.logs
-        return record.load(logs / "modbus.jsonl", logs / "mqtt.jsonl", logs / "cloud.jsonl")
+        return record.load(self._stage.folder.logs)
 
 
 def schedule(length: float) -> tuple[float, float]:

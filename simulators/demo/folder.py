@@ -18,7 +18,15 @@ CONFIGURATION = Path(__file__).parents[2] / "config" / "demo"
 # As they stand in the configuration, but for `director`. All lie below the ports that Linux gives to clients (32768 and
 # up): a client that keeps calling a closed port among those is sooner or later given this very port as its own, and
 # connects to itself. Nobody else is given the cloud's port while it is away, either.
-PORTS = {"broker": 18830, "modbus": 15020, "cloud": 18086, "director": 18087, "metrics": 18273}
+PORTS = {
+    "broker": 18830,
+    "modbus": 15020,
+    "opcua": 14840,
+    "coap": 15683,
+    "cloud": 18086,
+    "director": 18087,
+    "metrics": 18273,
+}
 _TRIES = 100
 
 
@@ -71,10 +79,12 @@ def _choose() -> dict[str, int]:
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what lingers is in nobody's way
+    """For TCP and for UDP, whichever is wanted."""
+    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what lingers is in nobody's way
         try:
-            probe.bind(("127.0.0.1", port))
+            stream.bind(("127.0.0.1", port))
+            datagram.bind(("127.0.0.1", port))
         except OSError:
             return False
     return True

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from simulators.demo.account import MILLISECOND, STATION
-from simulators.demo.record import Logs, Message, Row, Value
+from simulators.demo.record import STATION, Logs, Row, Telegram, Value
 
 SECOND = 1_000_000_000
 COMMAND = f"{STATION}/run"
@@ -84,16 +83,16 @@ def _isolation(report: Row, stopped_ns: int, logs: Logs) -> Isolation:
     if not raised:
         return Isolation(rule, stopped_ns, None)
     alarm = max(raised, key=lambda row: row.time)
-    return Isolation(rule, stopped_ns, _cause(alarm, logs.mqtt))
+    return Isolation(rule, stopped_ns, _cause(alarm, logs.telegrams))
 
 
-def _cause(alarm: Row, messages: Iterable[Message]) -> Cause | None:
-    """The last message before the alarm that holds the value which raised it."""
+def _cause(alarm: Row, telegrams: Iterable[Telegram]) -> Cause | None:
+    """The last telegram before the alarm that holds the value which raised it."""
     _, tag = alarm.fields.get("tag", ("", ""))
     _, value = alarm.fields.get("value", ("", None))
     device, _, name = str(tag).partition("/")
-    for message in sorted(messages, key=lambda message: message.ts, reverse=True):
-        is_before = message.ts * MILLISECOND <= alarm.time
-        if is_before and message.device == device and message.values.get(name) == value is not None:
-            return Cause(str(tag), message.values[name], message.ts * MILLISECOND)
+    for telegram in sorted(telegrams, key=lambda telegram: telegram.time_ns, reverse=True):
+        is_before = telegram.time_ns <= alarm.time
+        if is_before and telegram.device == device and telegram.values.get(name) == value is not None:
+            return Cause(str(tag), telegram.values[name], telegram.time_ns)
     return None

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
-from simulators.demo.door import AlarmEntry, SinkStatus, Status
+from simulators.demo.door import AlarmEntry, DeviceStatus, LinkStatus, SinkStatus, Status
 from simulators.demo.incident import COMMAND
 from simulators.demo.scene import ARRIVING, MACHINES, PENDING, Scene, Trend
 
@@ -21,7 +21,7 @@ _GAP = 2
 _ROOMY = 29  # lines, from which on there is room for headings
 _STORY = 2
 _MOST_ALARMS = 3
-_BUSY = 1500
+_BUSY = 2500
 """Points: what the plant gives in two or three seconds. A burst does not flatten what is usual."""
 _ARRIVING, _WAITING, _DELIVERED = "arriving", "waiting on disk", "delivered"
 _ORDER = ("critical", "high", "medium", "low")
@@ -83,7 +83,7 @@ def _machines(scene: Scene, width: int) -> list[Text]:
     for trend in MACHINES:
         chart = _chart(scene, trend.tag, (trend.low, trend.high), _chart_width(width))
         rows.append(_row(trend.name, _reading(scene, trend), chart, "bold red" if trend.tag in alarmed else ""))
-    return [*rows, _pump(scene, width)]
+    return [*rows, _pump(scene, width), _links(scene.status)]
 
 
 def _pump(scene: Scene, width: int) -> Text:
@@ -97,6 +97,17 @@ def _pump(scene: Scene, width: int) -> Text:
     return _row("pump 1", words, chart, style)
 
 
+def _links(status: Status | None) -> Text:
+    return Text("    ").join(_link(link, status.devices) for link in status.links) if status else Text()
+
+
+def _link(link: LinkStatus, devices: Iterable[DeviceStatus]) -> Text:
+    """With what comes over it."""
+    rate = sum(device.rate or 0 for device in devices if device.link == link.id)
+    line = Text().append("● " if link.online else "○ ", "green" if link.online else "red")
+    return line.append(f"{link.driver} {rate:,.0f} /s")
+
+
 def _delivery(scene: Scene, width: int) -> list[Text]:
     if scene.status is None:
         return [*(_row(name, "–", Text()) for name in (_ARRIVING, _WAITING, _DELIVERED)), Text()]
@@ -106,7 +117,7 @@ def _delivery(scene: Scene, width: int) -> list[Text]:
         _row(_ARRIVING, f"{rate:,.0f} /s", _chart(scene, ARRIVING, (0, _BUSY), room)),
         _row(_WAITING, f"{sink.pending:,}", _chart(scene, PENDING, (0, max(scene.peak, _BUSY)), room)),
         _row(_DELIVERED, f"{sink.delivered:,}", _share(sink, room)),
-        _connections(scene.status, scene.is_cut),
+        _cloud(sink, scene.is_cut),
     ]
 
 
@@ -116,15 +127,12 @@ def _share(sink: SinkStatus, room: int) -> Text:
     return Text("█" * delivered, "green").append("░" * (room - delivered), _AWAY if sink.pending else "dim")
 
 
-def _connections(status: Status, is_cut: bool) -> Text:
-    line = Text()
-    for link in status.links:
-        rate = sum(device.rate or 0 for device in status.devices if device.link == link.id)
-        line.append("● " if link.online else "○ ", "green" if link.online else "red")
-        line.append(f"{link.driver} {rate:,.0f} /s    ")
-    here = status.sink.online and not is_cut
-    line.append("● " if here else "○ ", "green" if here else _AWAY)
-    words = "cloud is away" if is_cut else "cloud" if here else "cloud: waiting to try again"
+def _cloud(sink: SinkStatus, is_cut: bool) -> Text:
+    here = sink.online and not is_cut
+    line = Text().append("● " if here else "○ ", "green" if here else _AWAY)
+    words = (
+        "the cloud is there" if here else "the cloud is away" if is_cut else "the gateway waits to try the cloud again"
+    )
     return line.append(words, "" if here else _AWAY)
 
 

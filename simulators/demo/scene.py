@@ -23,8 +23,8 @@ class Trend(NamedTuple):
 MACHINES = (
     Trend("pump 1 bearing", "pump-1/bearing.temperature", "°C", 40, 90),
     Trend("pump 1 vibration", "pump-1/bearing.vibration", "mm/s", 0, 9),
-    Trend("pump 2 bearing", "pump-2/bearing.temperature", "°C", 40, 90),
-    Trend("pump 3 bearing", "pump-3/bearing.temperature", "°C", 40, 90),
+    Trend("booster bearing", "booster/bearing.temperature", "°C", 40, 90),
+    Trend("well bearing", "well/bearing.temperature", "°C", 40, 90),
     Trend("motor current", "pump-station/motor.current", "A", 0, 30),
     Trend("flow", "pump-station/flow", "m³/h", 0, 60),
     Trend("tank level", "pump-station/tank.level", "%", 25, 45),

@@ -22,6 +22,8 @@ from simulators.demo.incident import SECOND
 RATE = 10
 SEED = 1
 
+_SILENCE = "drop:1"
+"""The fault of a machine that says nothing."""
 _CONTROL_SECONDS = 10.0
 _NONE: Mapping[str, str] = {}
 _MOSQUITTO = """\
@@ -31,6 +33,23 @@ persistence false
 # By default it drops what does not fit into a queue of 1,000 messages, while the subscriber is busy.
 max_queued_messages 0
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """`line` and `well` send by themselves; from `booster`, one has to fetch."""
+
+    line: Child
+    well: Child
+    booster: Child
+
+    async def stop(self) -> None:
+        """Returns when nothing more is said. What the booster has said last can still be fetched: its server goes on
+        until the stage closes. The well is silent before it ends, so that its last report has had its answer."""
+        await self.booster.order(_SILENCE)
+        await self.well.order(_SILENCE)
+        await self.line.end()
+        await self.well.end()
 
 
 @dataclass(slots=True)
@@ -65,22 +84,28 @@ class Stage:
         child = await self._python("cloud", "simulators.cloud", *options, "--log", self.folder.logs / "cloud.jsonl")
         await child.ready()
 
-    async def start_gateway(self) -> Child:
-        """Until it answers, and has subscribed: what is published before that is told to nobody."""
+    async def start_booster(self) -> Child:
+        """The OPC UA server. It takes seconds to be ready, which is not waited for, and says nothing new before the
+        gateway has subscribed."""
+        options = ["--port", self.folder.ports["opcua"], "--seed", SEED + 3, "--rate", RATE]
+        options += ["--control", "--fault", _SILENCE, "--log", self.folder.logs / "opcua.jsonl"]
+        return await self._python("booster", "simulators.opcua", *options)
+
+    async def start_gateway(self, booster: Child) -> Child:
+        """Until it answers, listens and has subscribed: what is published before that is told to nobody."""
         token = {"DEMO_TOKEN": secrets.token_hex(16)}
         child = await self._python("gateway", "gateway", "run", self.folder.configuration, environment=token)
+        await booster.ready()
         await child.wait(self._is_subscribed)
         return child
 
-    async def start_line(self, life: float, age: float) -> Child:
-        """The machines, whose bearing has run for `age` seconds already and lasts for `life`."""
-        ports = self.folder.ports
-        epoch = time.time_ns() - round(age * SECOND)
-        options = ["--broker", f"127.0.0.1:{ports['broker']}", "--modbus-port", ports["modbus"]]
-        options += ["--seed", SEED, "--rate", RATE, "--fail-at", life, "--epoch", epoch]
-        child = await self._python("line", "simulators.line", *options, "--log-dir", self.folder.logs)
-        await child.ready()
-        return child
+    async def start_machines(self, booster: Child, life: float, age: float) -> Machines:
+        """All that the gateway waits for, side by side."""
+        machines = Machines(await self._start_line(life, age), await self._start_well(), booster)
+        await machines.line.ready()
+        await machines.well.ready()
+        await booster.order()
+        return machines
 
     async def cut(self, is_cut: bool) -> None:
         """Cut the cloud off, or bring it back. Returns when it is done.
@@ -103,9 +128,23 @@ class Stage:
             for child in self.children:
                 stack.push_async_callback(child.end)
 
+    async def _start_line(self, life: float, age: float) -> Child:
+        """The pump station and the pumps, whose bearing has run for `age` seconds already and lasts for `life`."""
+        ports = self.folder.ports
+        epoch = time.time_ns() - round(age * SECOND)
+        options = ["--broker", f"127.0.0.1:{ports['broker']}", "--modbus-port", ports["modbus"]]
+        options += ["--seed", SEED, "--rate", RATE, "--fail-at", life, "--epoch", epoch]
+        return await self._python("line", "simulators.line", *options, "--log-dir", self.folder.logs)
+
+    async def _start_well(self) -> Child:
+        """Which reports to the gateway over CoAP."""
+        options = ["--gateway", f"127.0.0.1:{self.folder.ports['coap']}", "--seed", SEED + 4, "--rate", RATE]
+        options += ["--control", "--log", self.folder.logs / "coap.jsonl"]
+        return await self._python("well", "simulators.coap", *options)
+
     async def _is_subscribed(self) -> bool:
         status = await self.door.status()
-        return all(link.online for link in status.links if link.driver == "mqtt")
+        return all(link.online for link in status.links if link.driver != "modbus")
 
     async def _python(self, name: str, module: str, *options: object, environment: Mapping[str, str] = _NONE) -> Child:
         return await self._start(name, sys.executable, "-m", module, *options, environment=environment)

@@ -9,6 +9,8 @@ from simulators.demo.account import EVENTS, Account, settle
 from simulators.demo.course import Result
 from simulators.demo.incident import Isolation, isolations
 
+_NAMES = {"modbus": "Modbus", "mqtt": "MQTT", "opcua": "OPC UA", "coap": "CoAP"}
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -43,10 +45,10 @@ class Summary:
     def words(self) -> Iterator[str]:
         """Sentences."""
         account, outage, rows = self.account, self.result.outage, self.result.logs.cloud
-        modbus, mqtt = account.protocols["modbus"], account.protocols["mqtt"]
+        arrived = ", ".join(f"{count:,} over {_NAMES[protocol]}" for protocol, count in account.protocols.items())
         yield (
-            f"In {self.result.length:g} s the machines sent {modbus + mqtt + account.lost:,} points. At the cloud are "
-            f"{modbus:,} over Modbus, {mqtt:,} over MQTT, and {account.events} events beside them."
+            f"In {self.result.length:g} s the machines sent {sum(account.protocols.values()) + account.lost:,} points. "
+            f"At the cloud are {arrived}, and {account.events} events beside them."
         )
         yield (
             f"Lost: {account.lost}. Wrong: {account.wrong}. There twice: {account.duplicates}. "
@@ -71,7 +73,7 @@ class Summary:
             yield f"{sink.pending} points are pending, {sink.dead_letters} dead letters, {sink.dropped} dropped"
         if sink.ingested != sink.delivered + sink.pending + sink.dead_letters + sink.dropped:
             yield "the account of the gateway does not add up"
-        arrived = sum(account.protocols.values()) + self._events()
+        arrived = sum(account.protocols.values()) + account.doubtful + self._events()
         if sink.delivered != arrived:
             yield f"the gateway says that it has delivered {sink.delivered} points, and {arrived} have arrived"
         if not all(account.protocols.values()):

@@ -4,8 +4,8 @@ kernel's share, at one request at a time and pipelined; beside it, in the same r
 in `reference.py`.
 
 The signal: every register takes a step of a random walk at each read. Half of the tags are raw uint16, half are
-scaled to float32 (x 0.1), as a PLC's mostly are. `bytes_per_point` is the size of the last segment's file, all included,
-by the points in it. As many lines must have arrived as the gateway says.
+scaled to float32 (x 0.1), as a PLC's mostly are. `bytes_per_point` is the size of the last segment's file, all
+included, by the points in it. As many lines must have arrived as the gateway says.
 """
 
 from __future__ import annotations

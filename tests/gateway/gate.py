@@ -19,6 +19,7 @@ from gateway.control import Control
 from gateway.errors import CommandRefused, ConnectionLost
 from gateway.fields import Settings
 from gateway.model import AnyEvent, Device, Link, Rows, Tag, TagGroup, Value, ValueType
+from gateway.reload import Reloader
 from gateway.settings import Configuration, SinkEntry
 from gateway.site import HttpSettings, JournalSettings
 from rules.conditions import limit
@@ -85,8 +86,9 @@ class FakeSink(Sink):
 class Gate:
     """A running cell, and the ways in."""
 
-    def __init__(self, cell: Cell, control: Control) -> None:
+    def __init__(self, cell: Cell, reloader: Reloader, control: Control) -> None:
         self.cell = cell
+        self.reloader = reloader
         self.control = control
 
     def publish(self, run: bool, total: int, pressure: float, label: str) -> None:
@@ -134,16 +136,17 @@ async def wait_until(holds: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(data: Path) -> AsyncIterator[Gate]:
+async def running(data: Path, given: Configuration | None = None) -> AsyncIterator[Gate]:
     """With `fake_plugins`."""
-    cell = Cell(configuration(data))
-    control = Control(cell, data / "control.sock")
+    cell = Cell(given or configuration(data))
+    reloader = Reloader(cell, data / "edgeward.yaml")
+    control = Control(cell, reloader, data / "control.sock")
     await cell.start()
     control.open()
     async with asyncio.TaskGroup() as tasks:
-        working = [tasks.create_task(cell.run()), tasks.create_task(control.run())]
-        await wait_until(lambda: cell.links["press-bus"].online)
-        yield Gate(cell, control)
+        working = [tasks.create_task(each.run()) for each in (cell, control, reloader)]
+        await wait_until(lambda: all(link.reason != "not connected yet" for link in cell.links.values()))
+        yield Gate(cell, reloader, control)
         for task in working:
             task.cancel()
     await cell.stop()

@@ -89,3 +89,14 @@ def test_a_status_that_is_bad_already_is_kept() -> None:
     mark_unreal(row)
     assert row.status is not None
     assert row.status[2] == StatusCode.BAD_TIMEOUT
+
+
+def test_from_one_generation_to_the_next(parts: tuple[Bus, Image, Judge, Keeper]) -> None:
+    bus, before, old, keeper = parts
+    after, new = Image([of]), Judge()
+    old.answers, new.answers = [DataLost(NOW, 1, "old")], [DataLost(NOW, 1, "new")]
+    bus.serve(after, new)
+    bus.publish(scan(of, [1, 2, 3]))
+    assert keeper.kept[0] == DataLost(NOW, 1, "new")
+    assert after.read("press/t0", NOW).value == 3.0
+    assert before.read("press/t0", NOW).value is None

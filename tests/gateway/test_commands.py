@@ -69,7 +69,11 @@ class FakeLink:
     def __init__(self, write: Callable[[Tag, Value], Awaitable[None]]) -> None:
         self.link = Link("bus", "fake", (Device("press", (of,)),))
         self.reason = "the cable is out"
-        self.write = write
+        self._write = write
+
+    async def write(self, tag: Tag, value: Value) -> Value:
+        await self._write(tag, value)
+        return value
 
     async def wait_up(self) -> None:
         return

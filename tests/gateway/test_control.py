@@ -299,7 +299,7 @@ async def test_stale_socket_is_taken_over(tmp_path: Path) -> None:
 async def test_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     async with running(tmp_path) as gate:
         with pytest.raises(ConfigError, match="another gateway answers at"):
-            await asyncio.to_thread(Control(gate.cell, gate.control.path).open)
+            await asyncio.to_thread(Control(gate.cell, gate.reloader, gate.control.path).open)
         await lives(gate)
 
 
@@ -308,11 +308,11 @@ async def test_something_else_in_the_way(tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_text("mine")
         with pytest.raises(ConfigError, match="it is not a socket"):
-            Control(gate.cell, path).open()
+            Control(gate.cell, gate.reloader, path).open()
         assert path.read_text() == "mine"
 
 
 async def test_long_path(tmp_path: Path) -> None:
     async with running(tmp_path) as gate:
         with pytest.raises(ConfigError, match=r"and 107 at most; choose a shorter data directory"):
-            Control(gate.cell, tmp_path / ("x" * 108)).open()
+            Control(gate.cell, gate.reloader, tmp_path / ("x" * 108)).open()

@@ -61,6 +61,7 @@ class ChaosSink(Sink):
 class Rig:
     def __init__(self, journal: Journal, sink: ChaosSink, forwarder: Forwarder) -> None:
         self.journal, self.sink, self.forwarder = journal, sink, forwarder
+        self.forwarding = asyncio.create_task(forwarder.run())
         self._time = NOW
 
     async def put(self, *values: float) -> None:
@@ -97,11 +98,11 @@ async def rigged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setattr(forwarder._unreachable, "fail", lambda: 0)
     monkeypatch.setattr(module, "_HELD", 0)
     running = asyncio.create_task(journal.run())
-    forwarding = asyncio.create_task(forwarder.run())
-    yield Rig(journal, sink, forwarder)
-    forwarding.cancel()
+    rig = Rig(journal, sink, forwarder)
+    yield rig
+    rig.forwarding.cancel()
     journal.stop()
-    await asyncio.gather(running, forwarding, return_exceptions=True)
+    await asyncio.gather(running, rig.forwarding, return_exceptions=True)
     await journal.close()
 
 
@@ -246,3 +247,42 @@ def test_a_server_that_is_not_there_is_asked_again_soon_and_one_that_has_a_wish_
     assert max(forwarder._down(ServerFailed("500")) for _ in range(30)) > 10 * SECOND
     assert forwarder._down(ConnectionLost("slow down", 90.0)) >= 90 * SECOND
     assert forwarder._down(SinkHeld("401")) >= 30 * SECOND
+
+
+async def test_stopping_waits_for_the_delivery_under_way(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, proceed = asyncio.Event(), asyncio.Event()
+    write = ChaosSink.write
+
+    async def slow(sink: ChaosSink, rows: Sequence[Rows]) -> None:
+        begun.set()
+        await proceed.wait()
+        await write(sink, rows)
+
+    monkeypatch.setattr(ChaosSink, "write", slow)
+    await rig.put(1)
+    await begun.wait()
+    rig.forwarder.stop()
+    await rig.put(2)
+    proceed.set()
+    await rig.forwarding
+    assert rig.sink.got == [1, -1]
+    assert rig.journal.statistics("cloud").delivered == 2, "and it is noted"
+    assert rig.journal.statistics("cloud").pending == 2
+
+
+async def test_stopping_waits_for_no_pause(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rig.forwarder._unreachable, "fail", lambda: 3600 * SECOND)
+    rig.sink.failures = [ConnectionLost("away")]
+    await rig.put(1)
+    async with asyncio.timeout(5):
+        while not rig.forwarder.retries:
+            await asyncio.sleep(0)
+        rig.forwarder.stop()
+        await rig.forwarding
+
+
+async def test_stopping_when_there_is_nothing_to_do(rig: Rig) -> None:
+    async with asyncio.timeout(0.5):
+        await asyncio.sleep(0)
+        rig.forwarder.stop()
+        await rig.forwarding

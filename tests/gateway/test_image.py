@@ -52,3 +52,16 @@ def test_columns_that_never_came_stay_unknown(image: Image) -> None:
 def test_an_unknown_tag_is_a_key_error(image: Image) -> None:
     with pytest.raises(KeyError):
         image.read("press/nope", NOW)
+
+
+def test_another_image_goes_on_with_the_groups_that_are_in_both(image: Image) -> None:
+    gone, new = group("bool", device="gone"), group("bool", device="new")
+    before = Image([of, gone])
+    before.update(scan(of, [True, 1, 0.5, "x"]))
+    before.update(scan(gone, [True]))
+    after = Image([new, of])
+    after.adopt(before)
+    assert after.read("press/t1", NOW).value == 1
+    assert after.read("new/t0", NOW).value is None
+    with pytest.raises(KeyError):
+        after.read("gone/t0", NOW)

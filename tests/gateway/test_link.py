@@ -235,6 +235,23 @@ def test_values_that_are_no_news_do_not_keep_a_device_online(kind: str) -> None:
     assert world.states("a")[-1] is not DeviceState.ONLINE
 
 
+def test_what_is_of_another_time_is_kept_and_not_judged() -> None:
+    world = World()
+    link = plant("a", interval=None)
+    judged: list[Scan] = []
+    world.judge = lambda row, now, monotonic: judged.append(row) or ()  # type: ignore[method-assign,func-returns-value]
+
+    async def send(supervisor: LinkSupervisor) -> None:
+        await asyncio.sleep(0.1)
+        old = scan(link.devices[0].groups[0], [95.0])
+        old.current = False
+        supervisor.publish(old)
+
+    supervisor = supervised(world, link, 0, send)
+    assert (len(world.scans), len(judged)) == (1, 0)
+    assert supervisor.health["a"].state is not DeviceState.ONLINE
+
+
 def test_each_session_has_a_fresh_driver_and_every_driver_is_closed() -> None:
     world = World()
 

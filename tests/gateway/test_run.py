@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import run
+from gateway import run, settings
 from gateway.cli.client import CallFailed, Client
+from gateway.clock import SECOND
 from gateway.door import AskStatus, StatusReply
+from gateway.errors import ConfigError
+from gateway.generation import Archive
 from tests.parts.process import Part, free_port
 
 CONFIGURATION = """\
@@ -70,6 +73,7 @@ def test_life(tmp_path: Path, number: signal.Signals) -> None:
         assert (status.site, status.links[0].id, status.sinks[0].id) == ("plant-1", "press-bus", "archive")
         with urllib.request.urlopen(f"http://127.0.0.1:{http}/readyz", timeout=5) as response:
             assert json.load(response)["ready"]
+        assert (status.generation.number, status.generation.refused) == (1, "")
         second = subprocess.run(
             [sys.executable, "-m", "gateway", "run", str(path)], capture_output=True, text=True, check=False, timeout=30
         )
@@ -102,10 +106,89 @@ def test_configuration_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == f'{path}:3:1: unknown key "lnks"\n    did you mean "links"?\n'
 
 
+WHOLE = "site: plant-1\ncell: line-a\ndata: {data}\ninclude: [rules.yaml]\n"
+
+
+def accepted(folder: Path, data: str = "data") -> Path:
+    """A configuration in two files that was accepted once."""
+    path = folder / "edgeward.yaml"
+    path.write_text(WHOLE.format(data=data))
+    (folder / "rules.yaml").write_text("rules: {}\n")
+    choice = run.choose(path)
+    assert choice.refused == ""
+    Archive(folder / data).remember(choice.source.contents, 1_700_000_000 * SECOND)
+    return path
+
+
+def test_last_good_is_not_wanted_where_the_file_is_right(tmp_path: Path) -> None:
+    path = accepted(tmp_path)
+    path.write_text(path.read_text().replace("line-a", "line-b"))
+    choice = run.choose(path)
+    assert (choice.configuration.cell, choice.refused) == ("line-b", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\0\0\0", "site: [", "site: plant-1\ncell: line-a\nlnks: {}\n", WHOLE.format(data="data") + "cell: twice\n"],
+)
+def test_last_good(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = accepted(tmp_path)
+    before = settings.load(path)
+    path.write_text(text)
+    choice = run.choose(path)
+    assert choice.configuration == before
+    assert choice.refused.startswith(
+        f"generation 1, accepted at 2023-11-14T22:13:20Z, runs instead of what is on the disk: {path}:"
+    )
+    assert f"{path}:" in capsys.readouterr().err
+
+
+def test_last_good_of_a_file_that_is_gone(tmp_path: Path) -> None:
+    path = accepted(tmp_path)
+    before = settings.load(path)
+    path.unlink()
+    (tmp_path / "rules.yaml").unlink()
+    assert run.choose(path).configuration == before
+
+
+def test_last_good_of_a_file_that_cannot_say_where(tmp_path: Path) -> None:
+    path = accepted(tmp_path, data="state")
+    path.write_text("")
+    with pytest.raises(ConfigError, match=f"no configuration that was accepted before is kept in {tmp_path}/data"):
+        run.choose(path)
+    assert run.choose(path, tmp_path / "state").configuration.data == tmp_path / "state"
+
+
+def test_nothing_was_accepted_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "edgeward.yaml"
+    path.write_text("site: plant-1\n")
+    assert run.run(path, last_good=True) == run.CANNOT_START
+    told = capsys.readouterr().err
+    assert 'missing key "cell"' in told
+    assert "no configuration that was accepted before" in told
+
+
 def test_lock_is_let_go(tmp_path: Path) -> None:
     for _ in range(2):
         with run.lock(tmp_path / "data"):
             assert (tmp_path / "data/lock").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.slow
+def test_a_hangup_that_comes_too_early_waits(tmp_path: Path) -> None:
+    path, _ = write(tmp_path)
+    program = (
+        "import os, signal, sys; from pathlib import Path; from gateway import run, settings\n"
+        "load = settings.load\n"
+        "settings.load = lambda *rest: (os.kill(os.getpid(), signal.SIGHUP), load(*rest))[1]\n"
+        "sys.exit(run.run(Path(sys.argv[1])))\n"
+    )
+    part = Part([sys.executable, "-c", program, str(path)], 0, tmp_path / "log")
+    try:
+        part.wait(lambda: "generation 1 of the configuration is in force" in (tmp_path / "log").read_text())
+        assert answers(tmp_path)
+    finally:
+        part.kill()
 
 
 PROGRAM = """\

@@ -34,19 +34,23 @@ class Gateway:
         self.folder = folder
         self.log = folder / "gateway.log"
         self.configuration = folder / "edgeward.yaml"
+        self.write(**sections)
+        self._part: Part | None = None
+
+    def write(self, **sections: object) -> None:
+        """The configuration anew; a gateway that runs already does not mind until it is told."""
         # JSON is YAML too, and never holds an alias.
         whole = {"site": "plant-1", "cell": "line-a", "http": {"port": 0}} | sections
         self.configuration.write_text(json.dumps(whole, ensure_ascii=False, indent=1))
-        self._part: Part | None = None
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
         assert self._part is not None, "the gateway was not started"
         return self._part.process
 
-    def start(self, *, wait: bool = True) -> None:
+    def start(self, *options: str, wait: bool = True) -> None:
         """A new process; returns once the control door answers, unless nobody wants to `wait`."""
-        self._part = Part([*_PYTHON, "-m", "gateway", "run", str(self.configuration)], 0, self.log)
+        self._part = Part([*_PYTHON, "-m", "gateway", "run", *options, str(self.configuration)], 0, self.log)
         if wait:
             self._part.wait(lambda: "status" in self.ask("status"), PATIENCE_S)
 

@@ -47,6 +47,11 @@ function plant(server) {
     return made[name];
   };
   for (const [name, [type, value]] of Object.entries(VARIABLES)) add(name, type, value);
+  namespace.addAnalogDataItem({
+    componentOf: folder, nodeId: "s=pressure", browseName: "pressure", dataType: "Double", minimumSamplingInterval: 0,
+    engineeringUnitsRange: { low: 0, high: 400 }, engineeringUnits: ua.standardUnits.bar,
+    value: { dataType: "Double", value: 210.5 },
+  });
   add("denied", "Double", 4.5, { accessLevel: "CurrentRead", userAccessLevel: "CurrentRead" });
   made.list = namespace.addVariable({
     componentOf: folder, nodeId: "s=list", browseName: "list", dataType: "Double", valueRank: 1,

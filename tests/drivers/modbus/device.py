@@ -66,7 +66,7 @@ class Wire(asyncio.Protocol):
         while len(self._rest) >= 6 and len(self._rest) >= 6 + int.from_bytes(self._rest[4:6], "big"):
             size = 6 + int.from_bytes(self._rest[4:6], "big")
             frame, self._rest = self._rest[:size], self._rest[size:]
-            transaction, _, _, unit, function, start, amount = struct.unpack_from(">HHHBBHH", frame)
+            transaction, _, _, unit, function, start, amount = struct.unpack_from(">HHHBBHH", frame.ljust(12, b"\0"))
             query = Query(transaction, unit, function, start, amount, frame)
             self.queries.append(query)
             self.behave(self, query)

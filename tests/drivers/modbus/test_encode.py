@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.encode import encode
+from drivers.modbus.encode import encode, landed
 from gateway.errors import CommandRefused
 from gateway.model import Tag, Value
 from tests.drivers.modbus.device import group_of
@@ -78,3 +78,10 @@ def test_what_cannot_be_held_is_refused(settings: dict[str, Any], value: Value, 
     with pytest.raises(CommandRefused) as caught:
         encode(1, tag_of(**settings), value)
     assert hint in str(caught.value)
+
+
+def test_what_landed_is_the_nearest_step() -> None:
+    tag = tag_of(type="float32", raw="int16", scale=0.1)
+    assert landed(tag, 0.07) == pytest.approx(0.1)
+    assert landed(tag, 12.3) == pytest.approx(12.3)
+    assert landed(tag_of(type="float32"), 0.07) == 0.07

@@ -14,8 +14,9 @@ from gateway.cli import main, overview, watch
 from gateway.cli.board import Board
 from gateway.cli.write import parse
 from gateway.door import TagReading
-from gateway.status import AlarmEntry, DeviceStatus, LinkStatus, SinkStatus, Status
+from gateway.status import AlarmEntry, DeviceStatus, GenerationStatus, LinkStatus, SinkStatus, Status
 from tests.gateway.gate import Gate, fake_plugins, running
+from tests.gateway.workshop import device, install, link, workshop
 
 
 @pytest.fixture(autouse=True)
@@ -149,11 +150,12 @@ def test_overview_fits_a_hundred_columns() -> None:
         cell="line-a",
         time=10**18,
         started=10**18 - 10**15,
+        generation=GenerationStatus(12, "3f2a9c01" * 8, 10**18, "what is on the disk is refused: " + reason),
         lag_s=0.0004,
         failure="No space left on device",
         journal_bytes=67_108_864,
         links=(LinkStatus("press-bus", "modbus", False, reason, 12, 1234),),
-        devices=(DeviceStatus("press-1", "press-bus", "quarantined", reason, 1, 10**5, 10**7, 3, None, None),),
+        devices=(DeviceStatus("press-1", "press-bus", "quarantined", reason, 1, 10**5, 10**7, 3, 0, None, None),),
         sinks=(SinkStatus("cloud", False, reason, 10**7, 9 * 10**6, 10**6, 12, 0, 999, 4000.0),),
         alarms=(AlarmEntry("bearing-hot", "pump-1/bearing.t", "acknowledged", True, "high", reason, 81.25, 1),),
     )
@@ -162,5 +164,55 @@ def test_overview_fits_a_hundred_columns() -> None:
     assert isinstance(out.file, io.StringIO)
     text = out.file.getvalue()
     assert max(map(len, text.splitlines())) <= 100
-    for word in ("quarantined", "No space left on device", "1,000,000", "1 h 6 min", "81.25", "67.1 MB", "11 d 13 h"):
+    for word in (
+        "generation 12 (3f2a9c01)",
+        "is refused",
+        "quarantined",
+        "No space left on device",
+        "1,000,000",
+        "1 h 6 min",
+        "81.25",
+        "67.1 MB",
+        "11 d 13 h",
+    ):
         assert word in text
+
+
+async def test_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.undo()
+    install(monkeypatch)
+    plant = {"links": {"a": link()}, "devices": {"press": device("a", fast=60)}}
+    async with workshop(tmp_path, **plant) as shop:
+        shop.write(**plant | {"links": {"a": link(port=2), "b": link()}})
+        assert await call(shop.gate, "reload") == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "generation 2 is in force",
+            "  links: 1 added: b, 1 changed: a",
+            "  sinks: none",
+            "  rules: none",
+        ]
+        assert await call(shop.gate, "reload", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["links"]["kept"] == 2
+
+
+async def test_reload_of_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    install(monkeypatch)
+    async with workshop(tmp_path, links={"a": link()}) as shop:
+        shop.write(links={"a": link(prt=1)})
+        assert await call(shop.gate, "reload") == 1
+        place = f"{shop.path}:13:4: "
+        assert capsys.readouterr().err.splitlines() == [
+            f'{place}unknown key "prt" in links.a',
+            '    did you mean "port"?',
+            "refused: generation 1 stays in force",
+        ]
+        assert await call(shop.gate, "reload", "--json") == 1
+        reply = json.loads(capsys.readouterr().out)
+        assert (reply["number"], reply["problems"][0]["line"]) == (1, 13)
+        assert await call(shop.gate, "status") == 0
+        out = capsys.readouterr().out
+        assert "generation 1 (" in out
+        assert "what is on the disk is refused" in out.replace("\n", " ")

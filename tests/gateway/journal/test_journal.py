@@ -315,3 +315,76 @@ async def test_the_size_is_held_whatever_the_commits_are_like(tmp_path: Path) ->
         assert balanced(journal)
     files = [path for path in tmp_path.iterdir() if path.name != "reserve"]
     assert sum(path.stat().st_size for path in files) < 8 << 20
+
+
+async def test_a_sink_that_joins_gets_what_comes_from_then_on(tmp_path: Path) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 1)
+        journal.join("archive")
+        await put(journal, 2)
+        assert await read_all(journal, "archive") == [2]
+        assert await read_all(journal) == [1, 2]
+    async with opened(tmp_path, "cloud", "archive") as journal:
+        await put(journal, 3)
+        assert await read_all(journal, "archive") == [3]
+
+
+async def test_the_first_sink_of_all_joins(tmp_path: Path) -> None:
+    async with opened(tmp_path) as journal:
+        await put(journal, 1)
+        journal.join("cloud")
+        await put(journal, 2)
+        assert await read_all(journal) == [2]
+        assert balanced(journal)
+
+
+async def test_to_join_twice_changes_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 1)
+        journal.join("cloud")
+        assert await read_all(journal) == [1]
+
+
+async def test_a_sink_that_leaves_keeps_what_was_appended_before(tmp_path: Path) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 1)
+        journal.append(scan(of, [2, -2], NOW))
+        journal.leave("cloud")
+        await put(journal, 3)  # may share the commit with what was appended before
+        await put(journal, 4)
+        journal.join("cloud")
+        await put(journal, 5)
+        assert set(await read_all(journal)) - {3} == {1, 2, 5}
+        assert balanced(journal)
+
+
+async def test_back_before_it_was_gone(tmp_path: Path) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        journal.leave("cloud")
+        journal.join("cloud")
+        await put(journal, 1)
+        await put(journal, 2)
+        assert await read_all(journal) == [1, 2]
+
+
+async def test_who_left_is_not_taken_to_have_lost_what_came_meanwhile(tmp_path: Path) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 1)
+        journal.leave("cloud")
+        await put(journal, 2)
+    async with opened(tmp_path, "other") as journal:
+        await put(journal, 3)
+    async with opened(tmp_path, "cloud", "other") as journal:
+        await put(journal, 4)
+        assert journal.statistics("cloud").dropped == 0
+        assert set(await read_all(journal)) - {2} == {1, 4}
+        account = journal.statistics("cloud")
+        assert (account.pending, account.dropped) == (0, 0)
+        assert balanced(journal)
+
+
+async def test_noted_is_on_disk(tmp_path: Path) -> None:
+    async with opened(tmp_path, "cloud") as journal:
+        journal.join("archive")
+        await journal.note()
+        assert {standing.sink for standing in journal._store.standings()} == {"cloud", "archive"}

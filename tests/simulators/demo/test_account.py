@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from simulators.demo.account import Account, settle
-from simulators.demo.record import Message, Reply, Row
-from tests.simulators.demo.logs import MS, Field, commanded, logs, message, reply, row
+from simulators.demo.record import Reply
+from tests.simulators.demo.logs import MS, Field, Line, commanded, logs, message, reply, report, row, update
 
 SENT = message(1000, sequence=7, flow=50.25, rpm=2950, running=True)
 WHOLE: dict[str, Field] = {
@@ -19,7 +19,7 @@ WHOLE: dict[str, Field] = {
 }
 
 
-def count(*lines: Reply | Message | Row) -> tuple[int, int, int]:
+def count(*lines: Line) -> tuple[int, int, int]:
     """Lost, wrong, duplicates."""
     account = settle(logs(*lines))
     return account.lost, account.wrong, account.duplicates
@@ -28,8 +28,15 @@ def count(*lines: Reply | Message | Row) -> tuple[int, int, int]:
 def test_all_that_was_sent_has_arrived() -> None:
     served = reply(5, sequence=3, rpm=2949)
     taken = row(9, "pump-station", sequence=("integer", 3), rpm=("integer", 2949))
-    account = settle(logs(SENT, served, row(1000 * MS, **WHOLE), taken, commanded(4, "rule:bearing-hot")))
-    assert account == Account({"modbus": 2, "mqtt": 4}, 1, 0, 0, 0, ())
+    fetched, reported = update(7_000, 1, rpm=2948, flow=50.5), report(2, 5, flow=1.5)
+    there = [
+        row(7_000, "booster", sequence=("integer", 1), rpm=("integer", 2948), flow=("float", 50.5)),
+        row(2 * MS, "well", sequence=("integer", 5), flow=("float", 1.5)),
+        commanded(4, "rule:bearing-hot"),
+    ]
+    account = settle(logs(SENT, served, fetched, reported, row(1000 * MS, **WHOLE), taken, *there))
+    protocols = {"modbus": 2, "mqtt": 4, "opcua": 3, "coap": 2}
+    assert account == Account(protocols, doubtful=0, events=1, lost=0, wrong=0, duplicates=0, examples=())
 
 
 def test_what_did_not_arrive_is_lost_point_by_point() -> None:
@@ -88,7 +95,7 @@ def test_what_may_or_may_not_have_arrived_counts_neither_way_unless_it_is_wrong(
     doubtful = message(1000, sequence=7, reason=None, flow=50.25)
     assert count(doubtful) == (0, 0, 0)
     account = settle(logs(doubtful, row(1000 * MS, flow=("float", 50.25))))
-    assert (account.wrong, account.protocols["mqtt"]) == (0, 0)
+    assert (account.wrong, account.protocols["mqtt"], account.doubtful) == (0, 0, 1)
     assert count(doubtful, row(1000 * MS, flow=("float", 50.5))) == (0, 1, 0)
 
 
@@ -97,6 +104,28 @@ def test_what_the_broker_gave_to_nobody_is_not_missed_and_must_not_appear(reason
     refused = message(1000, reason=reason, flow=50.25)
     assert count(refused) == (0, 0, 0)
     assert count(refused, row(1000 * MS, flow=("float", 50.25))) == (0, 1, 0)
+
+
+def test_an_update_is_known_by_its_microsecond() -> None:
+    fetched = update(1_700_000_000_000_007_000, sequence=2, flow=50.25)
+    taken: dict[str, Field] = {"sequence": ("integer", 2), "flow": ("float", 50.25)}
+    assert count(fetched, row(1_700_000_000_000_007_000, "booster", **taken)) == (0, 0, 0)
+    assert count(fetched, row(1_700_000_000_000_006_000, "booster", **taken)) == (2, 2, 0)
+    assert count(fetched) == (2, 0, 0)
+
+
+@pytest.mark.parametrize(("code", "absent", "present"), [("2.04", 2, 0), (None, 0, 0), ("4.00", 0, 2), ("5.03", 0, 2)])
+def test_only_what_the_gateway_has_confirmed_must_be_there(code: str | None, absent: int, present: int) -> None:
+    reported = report(1000, sequence=7, code=code, flow=50.25)
+    taken = row(1000 * MS, "well", sequence=("integer", 7), flow=("float", 50.25))
+    assert count(reported) == (absent, 0, 0)
+    assert count(reported, taken) == (0, present, 0)
+
+
+def test_devices_are_counted_apart() -> None:
+    taken = row(1000 * MS, "well", sequence=("integer", 7))
+    assert count(message(1000, sequence=7), taken) == (1, 1, 0)
+    assert count(update(1000 * MS, sequence=7), taken) == (1, 1, 0)
 
 
 def test_a_float32_is_compared_as_one_and_a_float64_is_not() -> None:

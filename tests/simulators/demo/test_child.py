@@ -23,6 +23,15 @@ async def test_it_is_ready_when_it_says_so_and_ends_when_it_is_told_to(tmp_path:
     await child.end()
 
 
+async def test_it_has_obeyed_an_order_when_it_answers(tmp_path: Path) -> None:
+    child = await start(tmp_path, """trap 'exit 0' TERM; echo $WORD; while read line; do echo "$line"; done; sleep 9""")
+    await child.ready()
+    await child.order("drop:1")
+    await child.order()
+    assert (tmp_path / "machine.log").read_text() == 'ready\n{"faults":["drop:1"]}\n{"faults":[]}\n'
+    await child.end()
+
+
 async def test_one_that_ends_before_it_is_ready_is_told_with_its_words(tmp_path: Path) -> None:
     child = await start(tmp_path, "echo there is no broker >&2; exit 3")
     with pytest.raises(DemoFailed, match=r"(?s)the machine ended \(exit code 3\).*there is no broker"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulators.demo.account import PROTOCOLS
 from simulators.demo.door import AlarmEntry, DeviceStatus, LinkStatus, SinkStatus, Status, TagReading
 from simulators.demo.incident import COMMAND
 from simulators.demo.picture import bar, columns, draw
@@ -17,8 +18,9 @@ ALARMS = [
 
 def status(time: int, delivered: int, pending: int, alarms: list[AlarmEntry]) -> Status:
     sink = SinkStatus("cloud", pending == 0, delivered + pending, delivered, pending, 0, 0, None)
-    links = [LinkStatus("field", "modbus", True), LinkStatus("floor", "mqtt", False)]
-    return Status(time, links, [DeviceStatus("pump-1", "floor", "online", 5, 480.0)], [sink], alarms)
+    links = [LinkStatus(name, name, name != "mqtt") for name in PROTOCOLS]
+    devices = [DeviceStatus(f"{name}-1", name, "online", 5, 480.0) for name in PROTOCOLS]
+    return Status(time, links, devices, [sink], alarms)
 
 
 def scene(alarms: list[AlarmEntry]) -> Scene:
@@ -45,6 +47,8 @@ def test_nothing_is_cut_off_in_the_usual_terminal() -> None:
     assert "…" not in text
     for part in ("24 of 30 s", "pump 1 bearing", "119.0 °C", "stopped", "7,900", "cloud is away"):
         assert part in text
+    for protocol in PROTOCOLS:
+        assert f"{protocol} 480 /s" in text
     assert text.index("The bearing is hot") < text.index("Nothing flows into the tank")
 
 

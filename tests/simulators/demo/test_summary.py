@@ -15,7 +15,8 @@ from tests.simulators.demo.logs import commanded, logs
 
 OUTAGE = Outage(10 * SECOND, 20 * SECOND)
 ISOLATION = Isolation("bearing-hot", 12 * SECOND, Cause("pump-1/bearing.temperature", 80.1, 12 * SECOND - 5_000_000))
-GOOD = Account({"modbus": 100, "mqtt": 200}, 3, 0, 0, 0, ())
+PROTOCOLS = {"modbus": 100, "mqtt": 100, "opcua": 60, "coap": 36}
+GOOD = Account(PROTOCOLS, doubtful=4, events=3, lost=0, wrong=0, duplicates=0, examples=())
 
 
 def summary(account: Account = GOOD, pending: int = 0, isolations: tuple[Isolation, ...] = (ISOLATION,)) -> Summary:
@@ -35,7 +36,7 @@ def test_the_figures_have_the_names_that_others_look_for() -> None:
         "duplicates": 0,
         "lost": 0,
         "wrong": 0,
-        "protocols": {"modbus": 100, "mqtt": 200},
+        "protocols": PROTOCOLS,
         "outage_s": 10.0,
         "peak_backlog": 180,
         "drain_s": 0.0,
@@ -45,6 +46,7 @@ def test_the_figures_have_the_names_that_others_look_for() -> None:
 
 def test_the_words_say_what_stopped_the_pump_and_how_fast() -> None:
     text = " ".join(summary().words())
+    assert "100 over Modbus, 100 over MQTT, 60 over OPC UA, 36 over CoAP, and 3 events beside them" in text
     assert "80.1" in text
     assert "5 ms later the rule bearing-hot had stopped the pump over Modbus. The cloud was away meanwhile." in text
     late = replace(ISOLATION, stopped_ns=21 * SECOND, cause=None)
@@ -61,8 +63,9 @@ def test_a_demo_that_went_well_has_no_problems() -> None:
         (summary(replace(GOOD, lost=2)), "2 points are lost"),
         (summary(replace(GOOD, wrong=1, examples=("flow is 3",))), "flow is 3"),
         (summary(replace(GOOD, duplicates=1)), "1 points are there twice"),
-        (summary(replace(GOOD, protocols={"modbus": 99, "mqtt": 200})), "302 points, and 301 have arrived"),
-        (summary(replace(GOOD, protocols={"modbus": 0, "mqtt": 300})), "one of the protocols"),
+        (summary(replace(GOOD, doubtful=3)), "302 points, and 301 have arrived"),
+        (summary(replace(GOOD, protocols=PROTOCOLS | {"modbus": 99})), "302 points, and 301 have arrived"),
+        (summary(replace(GOOD, protocols=PROTOCOLS | {"coap": 0, "opcua": 96})), "one of the protocols"),
         (summary(pending=4), "4 points are pending"),
         (summary(isolations=()), "no rule has stopped the pump"),
     ],

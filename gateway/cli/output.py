@@ -1,0 +1,33 @@
+"""Files that commands write: all of one or nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+_MODE = 0o644
+
+
+def create(path: Path, text: str) -> None:
+    """A file that was not there. Raises FileExistsError, OSError."""
+    with path.open("x", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """The file, whether it was there or not; whoever reads it sees the old content or the new. Raises OSError."""
+    path = Path(os.path.realpath(path))
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), mode)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
