@@ -86,7 +86,7 @@ class Desk:
     async def _read(self, tag: str) -> AnyReply:
         if failure := await self.unknown([tag]):
             return failure
-        return ReadingsReply((entry(self._cell, tag, self._cell.image.read(tag, self._cell.clock.now())),))
+        return ReadingsReply((entry(self._cell, tag, self._cell.image.read(tag, self._cell.clock.monotonic())),))
 
     async def _write(self, request: Write, uid: int) -> AnyReply:
         if failure := await self.unknown([request.tag]):
@@ -132,7 +132,7 @@ class Changes:
         """Some hundred tags at a step, so that others get their turn in between. A step may bring nothing."""
         tags = self._tags or tuple(self._cell.image.tags())
         for start in range(0, len(tags), _SLICE):
-            now = self._cell.clock.now()
+            now = self._cell.clock.monotonic()
             yield tuple(self._changed(tags[start : start + _SLICE], now))
 
     def _changed(self, tags: Sequence[str], now: int) -> Iterator[TagReading]:

@@ -13,11 +13,12 @@ from gateway.clock import Clock
 from gateway.deadband import Deadband, deadbands
 from gateway.image import Image
 from gateway.model import AnyEvent, Command, Scan, StatusCode, TagGroup
-from gateway.notice import Notices
 
 _log = logging.getLogger(__name__)
 
 Outcome: TypeAlias = AnyEvent | Command
+
+_MOST_SEEN = 20
 
 
 class Judge(Protocol):
@@ -43,7 +44,8 @@ class Bus:
         self._clock = clock
         self._deadbands: dict[TagGroup, Deadband] = {}
         self._keeper = keeper
-        self._notices = Notices(_log)
+        self.faults = 0
+        self._seen: set[str] = set()
         self.obey: Callable[[Command], None] = lambda command: None
         self.told: list[Callable[[AnyEvent], None]] = []
         self.serve(image, judge)
@@ -58,7 +60,7 @@ class Bus:
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         """Into the image, past the rules, into the journal. What is not a number has a bad status by now, see
         `mark_unreal`. Raises JournalFull, after everything else was done."""
-        self._image.update(scan)
+        self._image.update(scan, self._clock.monotonic())
         self.act(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
         self.keep(scan, durable)
 
@@ -82,15 +84,22 @@ class Bus:
         """Does what `judge` decides. The bus supervises the rules: one that fails costs no value, and is told once."""
         try:
             outcomes = judge()
-        except Exception:
-            self._notices.begin("rules", "the rules failed on a scan", self._clock.monotonic())
-            _log.debug("the rules failed", exc_info=True)
+        except Exception as error:
+            self._fault(error)
             return
         for outcome in outcomes:
             if isinstance(outcome, Command):
                 self.obey(outcome)
             else:
                 self.emit(outcome)
+
+
+    def _fault(self, error: Exception) -> None:
+        """A bug in a rule: counted, and its traceback shown once for each kind."""
+        self.faults += 1
+        if repr(error) not in self._seen and len(self._seen) < _MOST_SEEN:
+            self._seen.add(repr(error))
+            _log.error("the rules failed on a scan; what they judge there is not judged", exc_info=error)
 
 
 def mark_unreal(scan: Scan) -> None:

@@ -233,8 +233,8 @@ class Cell:
                 self.bus.act(self._judge_time)
 
     def _judge_time(self) -> Sequence[AnyEvent | Command]:
-        now = self.clock.now()
-        return self.engine.tick(now, self.clock.monotonic(), lambda tag: self.image.read(tag, now).usable)
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        return self.engine.tick(now, monotonic, lambda tag: self.image.read(tag, monotonic).usable)
 
     async def _measure_lag(self) -> None:
         """How late the event loop wakes up: what a neighbour's slow code costs everyone."""

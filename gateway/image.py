@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
-from gateway.model import Reading, Scan, StatusCode, Tag, TagGroup, Value
+from gateway.model import Reading, Scan, StatusCode, Tag, TagGroup, Times, Value
 
 _NEVER = Reading(None, StatusCode.BAD_WAITING_FOR_INITIAL_DATA, 0, 0, stale=True)
+
+
+class _Row(NamedTuple):
+    """What was last there of a group, and when each column came, on both clocks."""
+
+    scan: Scan
+    gateway_time: int | Times
+    monotonic: int | Times
 
 
 class Image:
     def __init__(self, groups: Iterable[TagGroup]) -> None:
         self._groups = tuple(groups)
         self._where = {tag.id: (group, column) for group in self._groups for column, tag in enumerate(group.columns)}
-        self._last: dict[TagGroup, Scan] = {}
+        self._last: dict[TagGroup, _Row] = {}
 
     def adopt(self, before: Image) -> None:
         """Go on from `before` with the groups that are in both."""
         ours = set(self._groups)
-        self._last = {group: scan for group, scan in before._last.items() if group in ours}
+        self._last = {group: row for group, row in before._last.items() if group in ours}
 
-    def update(self, scan: Scan) -> None:
-        """A whole row replaces the last one; a partial one is laid over it."""
-        if scan.columns is not None:
-            scan = _overlay(self._last.get(scan.group), scan)
-        self._last[scan.group] = scan
+    def update(self, scan: Scan, monotonic: int) -> None:
+        """A whole row replaces the last one; a partial one is laid over it. It came at `monotonic`."""
+        row = _Row(scan, scan.gateway_time, monotonic)
+        self._last[scan.group] = row if scan.columns is None else _overlay(self._last.get(scan.group), row)
 
-    def read(self, tag: str, now: int) -> Reading:
-        """The last value of a tag as seen at `now`. Raises KeyError for a tag that does not exist."""
+    def read(self, tag: str, monotonic: int) -> Reading:
+        """The last value of a tag as seen at `monotonic`; how old it is does not depend on the wall clock. Raises
+        KeyError for a tag that does not exist."""
         group, column = self._where[tag]
-        scan = self._last.get(group)
-        if scan is None or (scan.columns is not None and not scan.columns[column]):
+        row = self._last.get(group)
+        if row is None or (row.scan.columns is not None and not row.scan.columns[column]):
             return _NEVER
-        source = scan.source_time
-        source_time = int(source[column]) if isinstance(source, np.ndarray) else source
+        scan = row.scan
         status = 0 if scan.status is None else int(scan.status[column])
-        stale = now - scan.gateway_time > group.stale_after
-        return Reading(_value(scan, column), status, source_time, scan.gateway_time, stale)
+        stale = monotonic - _at(row.monotonic, column) > group.stale_after
+        times = _at(scan.source_time, column), _at(row.gateway_time, column)
+        return Reading(_value(scan, column), status, *times, stale)
 
     def tag(self, tag: str) -> Tag:
         """Raises KeyError."""
@@ -61,20 +70,26 @@ def _value(scan: Scan, column: int) -> Value:
     raise IndexError(column)
 
 
-def _overlay(below: Scan | None, scan: Scan) -> Scan:
-    """`scan`'s columns over those of `below`; the mask says which have ever been there."""
+def _at(times: int | Times, column: int) -> int:
+    return times if isinstance(times, int) else int(times[column])
+
+
+def _overlay(below: _Row | None, row: _Row) -> _Row:
+    """Its columns over those of `below`, each with its own times; the mask says which have ever been there."""
+    scan = row.scan
     assert scan.columns is not None
     if below is None:
-        return scan
-    mask = scan.columns
-    width = len(scan.group.columns)
+        return row
+    mask, under = scan.columns, below.scan
     values = tuple(
         np.where(mask[span.start : span.stop], new, old)
-        for span, new, old in zip(scan.group.spans, scan.values, below.values, strict=True)
+        for span, new, old in zip(scan.group.spans, scan.values, under.values, strict=True)
     )
-    times = np.where(mask, scan.source_time, below.source_time)
-    good = np.zeros(width, np.uint32)
-    old_status = good if below.status is None else below.status
+    good = np.zeros(len(mask), np.uint32)
+    old_status = good if under.status is None else under.status
     status = np.where(mask, good if scan.status is None else scan.status, old_status)
-    present = None if below.columns is None else mask | below.columns
-    return Scan(scan.group, times, scan.gateway_time, values, status, present)
+    present = None if under.columns is None else mask | under.columns
+    times = np.where(mask, scan.source_time, under.source_time)
+    merged = Scan(scan.group, times, scan.gateway_time, values, status, present)
+    gateway_time = np.where(mask, row.gateway_time, below.gateway_time)
+    return _Row(merged, gateway_time, np.where(mask, row.monotonic, below.monotonic))

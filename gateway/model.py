@@ -369,3 +369,5 @@ class Link:
     driver: str
     devices: tuple[Device, ...] = field(default=())
     settings: object = None
+    owner: str = ""
+    """The site and cell that it belongs to, for far ends that want to tell their clients apart."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -66,7 +66,8 @@ def load(path: Path, source: Source | None = None) -> Configuration:
         _check_secrets(root, sink.settings, ("sinks", sink.name), report)
     if report or site is None:
         raise InvalidConfiguration(report)
-    return Configuration(site.site, site.cell, site.data, built.links, sinks, rules, site.http, site.journal, files)
+    links = tuple(replace(link, owner=f"{site.site}-{site.cell}") for link in built.links)
+    return Configuration(site.site, site.cell, site.data, links, sinks, rules, site.http, site.journal, files)
 
 
 def _sinks(root: Node, report: Report) -> Iterator[SinkEntry]:

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 from gateway.errors import ConfigError
 
 _MOST_LETTERS = 2_000
+_MOST_HOST = 253  # RFC 1035, 2.3.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def parse(url: str, *options: str) -> Target:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"{url} is no URL: {error}") from error
+    if len(parts.hostname or "") > _MOST_HOST:
+        raise ConfigError(f"a host has at most {_MOST_HOST} letters")
     if not parts.hostname:
         raise ConfigError(f"{url} names no host: write {parts.scheme or 'modbus'}://HOST")
     if parts.password is not None:

@@ -38,7 +38,8 @@ class Driver(contracts.Driver):
         self._max_payload = settings.max_payload
         self._router = Router(routes.routes(link))
         self._commands = routes.commands(link)
-        self._connection = Connection(settings, settings.client_id or f"edgeward-{link.id}", self._take)
+        usual = "-".join(filter(None, ("edgeward", link.owner, link.id)))
+        self._connection = Connection(settings, settings.client_id or usual, self._take)
         self._inbox = Inbox(self._connection.acknowledge)
 
     async def open(self) -> None:

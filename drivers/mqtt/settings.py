@@ -66,7 +66,7 @@ class LinkSettings(fields.LinkSettings):
         None,
         min_length=1,
         max_length=128,
-        description="what the broker knows the session by, edgeward-LINK unless set; no two clients may share one",
+        description="what the broker knows the session by, edgeward-SITE-CELL-LINK unless set; two may not share one",
     )
     keepalive: Duration = Field(
         parse_duration("30s"),

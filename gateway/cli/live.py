@@ -26,8 +26,9 @@ from gateway.trial import Answer, Outcome, try_all
 
 CONNECT_S: Final = 1.0
 RUNS: Final = (
-    "the gateway of this configuration is running. What is tried here goes beside it: a device that bears only one "
-    "connection may refuse this one or drop the gateway's, and a port that the gateway listens on is taken"
+    "the gateway of this configuration is running, so what is tried here goes beside it, in sessions of its own that "
+    "end with it and take nothing from the gateway's. But a device that bears only one connection may refuse this one, "
+    "or drop the gateway's, and a port that the gateway listens on is taken"
 )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from simulators.demo.failure import DemoFailed
 
-_START_SECONDS = 20.0
+_START_SECONDS = 30.0
 _END_SECONDS = 15.0  # the gateway itself allows ten for its own
 _POLL_SECONDS = 0.02
 _TAIL = 1500

@@ -194,4 +194,3 @@ def request(gateway: Gateway, chance: random.Random, stack: ExitStack) -> None:
     caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     caller.connect(str(gateway.folder / "data" / "control.sock"))
     caller.sendall(b'{"ask":"reload"}\n')
-

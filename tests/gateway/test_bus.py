@@ -58,7 +58,7 @@ def test_a_command_leaves_before_publish_returns(parts: tuple[Bus, Image, Judge,
     bus.publish(row)
     assert given == [command]
     assert keeper.kept == [event, row]
-    assert image.read("press/t0", NOW).value == 3.0
+    assert image.read("press/t0", 0).value == 3.0
 
 
 def test_failing_rules_cost_no_value_and_are_told_once(

@@ -33,6 +33,7 @@ def test_a_bare_host() -> None:
         ("mqtt://ed:secret@h", "a password does not stand in a URL"),
         ("modbus://h?units=1", "unknown option 'units' in the URL: known are unit"),
         ("modbus://" + "h" * 3000, "too long"),
+        ("modbus://" + "h" * 300, "at most 253 letters"),
     ],
 )
 def test_what_is_wrong_is_said(url: str, words: str) -> None:

@@ -159,7 +159,7 @@ class Workshop:
         self.supervisor(group.device).publish(scan(group, [value], self.cell.clock.now()))
 
     def value(self, tag: str) -> Value | None:
-        return self.cell.image.read(tag, self.cell.clock.now()).value
+        return self.cell.image.read(tag, self.cell.clock.monotonic()).value
 
     def alarm(self, name: str) -> str:
         return next(status.state.value for status in self.cell.engine.alarms() if status.alarm == name)

@@ -213,8 +213,9 @@ async def main() -> None:
     sys.stdout.write(json.dumps(ports) + "\n")
     sys.stdout.flush()
     while await asyncio.to_thread(sys.stdin.readline):
-        for each in (*stations, floor):
-            each.turn()
+        floor.turn()
+        for station in stations:
+            station.turn()
     publishing.cancel()
     await asyncio.gather(publishing, return_exceptions=True)
     floor.close()

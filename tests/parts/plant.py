@@ -1,4 +1,4 @@
-"""A plant of many devices of which some turn sick while it works: the sections of its configuration, and its far ends."""
+"""A plant of many devices of which some turn sick while it works: its far ends, and the sections of a configuration."""
 
 from __future__ import annotations
 
@@ -80,8 +80,7 @@ def plant(folder: Path, size: Size) -> Iterator[tuple[Plant, Farm]]:
             stack.callback(server.stop)
         topics = _add_publishing(made, broker.port)
         stations: list[dict[int, Sickness]] = [{1: sickness} for sickness in ALONE]
-        for sickness in SHARING:
-            stations.append({unit: sickness if unit == 2 else "" for unit in range(1, size.sharing + 1)})
+        stations += [{unit: _behind(unit, sickness) for unit in range(1, size.sharing + 1)} for sickness in SHARING]
         farm = Farm(stations, size.timeout_s, broker.port, topics)
         stack.callback(farm.stop)
         _add_alone(made, farm.ports[: len(ALONE)], [server.port for server in servers])
@@ -107,10 +106,15 @@ def _add_sharing(made: Plant, ports: list[int]) -> None:
         for unit in range(1, made.size.sharing + 1):
             name = f"{link}-unit-{unit}"
             made.add_polled(name, link, unit, often=False)
-            if unit == 2:
-                made.sick[name] = SHARING[number]
+            if sickness := _behind(unit, SHARING[number]):
+                made.sick[name] = sickness
             else:
                 made.neighbours.add(name)
+
+
+def _behind(unit: int, sickness: Sickness) -> Sickness:
+    """The second unit of a shared gateway is the sick one."""
+    return sickness if unit == 2 else ""
 
 
 def _add_publishing(made: Plant, broker: int) -> dict[str, Sickness]:
