@@ -49,6 +49,7 @@ _log = logging.getLogger(__name__)
 _PERSON_SECONDS = 10
 _TICK_SECONDS = 0.1
 _LAG_SECONDS = 0.5
+_CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +193,7 @@ class Cell:
         except FAILURES as error:
             _log.error("what was not yet on disk is lost: %s", error)
         finally:
-            for sink in self._sinks.values():
-                await sink.close()
+            await asyncio.gather(*(_close(name, sink) for name, sink in self._sinks.items()))
 
     async def _close_journal(self) -> None:
         if self._journaling is not None:
@@ -242,6 +242,14 @@ class Cell:
             before = self.clock.monotonic()
             await asyncio.sleep(_LAG_SECONDS)
             self.lag = max(0.0, (self.clock.monotonic() - before) / SECOND - _LAG_SECONDS)
+
+
+async def _close(name: str, sink: Sink) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await sink.close()
+    except TimeoutError:
+        _log.warning("sink %s did not close within %g s", name, _CLOSE_SECONDS)
 
 
 def _maker(module: ModuleType) -> Callable[[Link, Receiver], Driver]:

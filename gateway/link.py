@@ -75,6 +75,7 @@ class LinkSupervisor:
     def _keep(self, scan: Scan, durable: Callable[[], None] | None) -> None:
         text = "values of another time are kept, but not judged. If its clock is wrong: clock: {trust: gateway}"
         self.notices.begin(f"{scan.group.id} age", text, self.clock.monotonic())
+        self._owners[scan.group.id].trouble.setdefault(scan.group.id, text)
         self._bus.keep(scan, durable)
 
     def refuse(self, source: str, reason: str) -> None:

@@ -9,7 +9,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +38,9 @@ CANNOT_START = 1
 FAILED = 3
 
 STOP_SECONDS = 10
+_THREADS = ("helper", "influxdb", "files")
+_PATIENCE = 20
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,8 @@ def lock(data: Path) -> Iterator[None]:
 
 async def _run(path: Path, choice: Choice, early: Sequence[int]) -> None:
     """Raises ConfigError or `FAILURES` where the cell cannot start."""
+    pool = ThreadPoolExecutor(8, "helper")
+    asyncio.get_running_loop().set_default_executor(pool)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopping, number)
@@ -160,6 +167,19 @@ async def _run(path: Path, choice: Choice, early: Sequence[int]) -> None:
         await _work((cell, control, metrics, reloader), stopping)
     finally:
         await cell.stop()
+        pool.shutdown(wait=False, cancel_futures=True)
+    await _leave()
+
+
+async def _leave() -> None:
+    """A thread may hang in a far end that does not answer. Everything is on the disk by now: it is not waited for."""
+    for _ in range(_PATIENCE):
+        if not any(thread.name.startswith(_THREADS) for thread in threading.enumerate()):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+    _log.warning("stopped; a thread that hangs in the network is left behind")
+    logging.shutdown()
+    os._exit(ENDED)
 
 
 class Worker(Protocol):

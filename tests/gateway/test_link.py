@@ -90,9 +90,9 @@ class FakeDriver(Driver):
         self.closed += 1
 
 
-def plant(*names: str, interval: int | None = 100 * MILLISECOND) -> Link:
+def plant(*names: str, interval: int | None = 100 * MILLISECOND, link: str = "bus") -> Link:
     devices = [Device(name, (group("float64", device=name, interval=interval),)) for name in names]
-    return Link("bus", "fake", tuple(devices))
+    return Link(link, "fake", tuple(devices))
 
 
 def supervised(
@@ -148,6 +148,101 @@ def test_a_sick_device_does_not_delay_its_neighbour() -> None:
     assert supervisor.health["sick"].state is DeviceState.QUARANTINED
     assert "no reply" in supervisor.health["sick"].reason
     assert world.states("well") == [DeviceState.ONLINE]
+
+
+def test_devices_on_links_of_their_own_are_not_all_read_at_once() -> None:
+    """A thousand of them would otherwise fill one moment of every second, and whatever else comes would wait."""
+    firsts = []
+    for number in range(20):
+        world = World()
+        supervised(world, plant("a", interval=SECOND, link=f"link-{number}"), 1.01)
+        firsts.append(world.reads[0][0])
+    assert max(firsts) > 0.8
+    assert all(sum(n / 4 <= first < (n + 1) / 4 for first in firsts) >= 2 for n in range(4))
+
+
+def test_a_silent_unit_takes_a_hundredth_of_the_line_that_it_shares() -> None:
+    """One request at a time, as on a serial line: who waits for an answer that does not come holds up the others."""
+    world = World()
+    turn = asyncio.Lock()
+
+    async def read(of: TagGroup) -> Scan:
+        async with turn:
+            await asyncio.sleep(1.0 if of.device == "gone" else 0.01)
+        if of.device == "gone":
+            raise DeviceSilent("no reply")
+        return await world._good(of)
+
+    world.read = read
+    supervisor = supervised(world, plant("gone", "a", "b", interval=SECOND), 1000)
+    assert supervisor.health["gone"].state is DeviceState.QUARANTINED
+    assert sum(device == "gone" for _, device in world.reads) == pytest.approx(12, abs=2)
+    for name in ("a", "b"):
+        times = [(row.gateway_time - NOW) / SECOND for row in world.scans if row.group.device == name][100:]
+        phase = sorted(time % 1 for time in times)[len(times) // 2]
+        late = sum(time - phase - round(time - phase - 0.49) > 0.05 for time in times)
+        assert len(times) >= 898
+        assert late <= 0.011 * len(times)
+
+
+def test_a_device_that_cannot_keep_up_is_named_while_that_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    took = 0.35
+
+    async def slow(of: TagGroup) -> Scan:
+        await asyncio.sleep(took)
+        return await world._good(of)
+
+    async def use(supervisor: LinkSupervisor) -> None:
+        nonlocal took
+        health = supervisor.health["a"]
+        await asyncio.sleep(5)
+        assert (health.state, health.reason) == (
+            DeviceState.ONLINE,
+            "too slow: reading fast takes 0.35 s, its interval is 0.1 s",
+        )
+        assert 0.9 < (health.since - NOW) / SECOND < 2
+        took = 0.01
+        await asyncio.sleep(5)
+        assert (health.state, health.reason) == (DeviceState.ONLINE, "")
+
+    world.read = slow
+    with caplog.at_level(logging.WARNING):
+        supervised(world, plant("a"), 0, use)
+    assert len([r for r in caplog.records if "too slow" in r.getMessage()]) == 2
+
+
+def test_a_device_of_which_everything_is_refused_goes_stale_with_the_reason() -> None:
+    world = World()
+    link = plant("a", interval=None)
+    of = link.devices[0].groups[0]
+
+    async def send(supervisor: LinkSupervisor) -> None:
+        for _ in range(8):
+            await asyncio.sleep(0.5)
+            supervisor.refuse(of.id, "not JSON")
+        assert supervisor.health["a"].reason == "no fresh value of fast for 3 s: not JSON"
+        supervisor.publish(await world._good(of))
+        assert supervisor.health["a"].is_well
+
+    supervised(world, link, 0, send)
+
+
+def test_a_link_that_comes_and_goes_is_told_once_and_its_reason_stays_in_sight() -> None:
+    world = World()
+
+    async def hang_up(supervisor: LinkSupervisor) -> None:
+        for _ in range(5):
+            sessions = len(world.drivers)
+            while len(world.drivers) == sessions or not supervisor.online:
+                await asyncio.sleep(0.1)
+            reason = supervisor.health["a"].reason
+            assert reason == "waiting for the first value" + ("; the link was down: kicked" if sessions else "")
+            world.drivers[-1].gone.set_result("kicked")
+
+    supervisor = supervised(world, plant("a", interval=None), 1, hang_up)
+    assert world.states("a") == [DeviceState.OFFLINE]
+    assert supervisor.health["a"].since == NOW
 
 
 def test_a_quarantined_device_comes_back_by_itself() -> None:
