@@ -60,9 +60,13 @@ class Bus:
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         """Into the image, past the rules, into the journal. What is not a number has a bad status by now, see
         `mark_unreal`. Raises JournalFull, after everything else was done."""
+        self.look(scan)
+        self.keep(scan, durable)
+
+    def look(self, scan: Scan) -> None:
+        """Into the image and past the rules."""
         self._image.update(scan, self._clock.monotonic())
         self.act(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
-        self.keep(scan, durable)
 
     def keep(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         """Into the journal, unless its deadbands say that nothing has changed. Raises JournalFull."""

@@ -60,6 +60,10 @@ class LinkSupervisor:
         health = self.health[scan.group.device]
         if health.clock is not None:
             self._correct_time(scan, health.clock)
+        if scan.known:
+            health.fresh[scan.group] = self.clock.monotonic()
+            self._bus.look(scan)
+            return
         health.scans += 1
         health.points += scan.points
         if not scan.current:

@@ -205,9 +205,10 @@ class Scan:
     - `status`: None when all are good, else a status code a column.
     - `columns`: None when all are there, else a mask of those that are; the others mean nothing.
     - `current`: False when the row was true at another time (a backlog, a retained message): kept, but not judged.
+    - `known`: True when it only says that what was there before still holds: judged, but not kept again.
     """
 
-    __slots__ = ("columns", "current", "gateway_time", "group", "source_time", "status", "values")
+    __slots__ = ("columns", "current", "gateway_time", "group", "known", "source_time", "status", "values")
 
     def __init__(  # noqa: PLR0913 - a row has that many parts, and one is made every few microseconds
         self,
@@ -225,6 +226,7 @@ class Scan:
         self.status = status
         self.columns = columns
         self.current = True
+        self.known = False
 
     @property
     def points(self) -> int:

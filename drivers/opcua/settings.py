@@ -58,7 +58,7 @@ class GroupSettings(fields.PolledSettings):
     publishing_interval: Duration = Field(
         parse_duration("500ms"), gt=0, description="how often the server sends what has changed"
     )
-    sampling_interval: Interval | None = Field(
+    sampling_interval: Duration | None = Field(
         None, ge=0, description="how often the server looks for a change; the publishing interval unless set"
     )
     queue_size: int = Field(10, ge=1, le=10_000, description="changes that the server keeps for a node until it sends")

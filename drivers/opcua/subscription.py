@@ -155,7 +155,9 @@ class Subscription:
         if same:
             # With the time that is known: it is the same value as before, not a new one.
             known = [each._replace(time=self._last[each.column].time) for each in same]
-            self._receiver.publish(self._collector.confirm(known, now))
+            scan = self._collector.confirm(known, now)
+            scan.known = True
+            self._receiver.publish(scan)
 
     def _suspect(self, changed: set[int]) -> None:
         """What has changed is on its way here, or will be when the server looks; but not for ever."""
