@@ -101,7 +101,7 @@ class Trial:
                 await driver.open()
             self.outcome.took = self.clock.monotonic() - began
             await self._session(driver, wait)
-        except* Exception as errors:  # noqa: BLE001 - a supervisor: what one driver does costs no other link its turn
+        except* Exception as errors:
             self._blame(_words(errors))
         finally:
             await self._close(driver)
@@ -151,7 +151,7 @@ class Trial:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await driver.close()
-        except Exception as error:  # noqa: BLE001 - the same
+        except Exception as error:
             self.outcome.reason = self.outcome.reason or f"did not close cleanly: {_words(error)}"
 
     # What becomes of it
