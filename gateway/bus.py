@@ -97,7 +97,6 @@ class Bus:
             else:
                 self.emit(outcome)
 
-
     def _fault(self, error: Exception) -> None:
         """A bug in a rule: counted, and its traceback shown once for each kind."""
         self.faults += 1
