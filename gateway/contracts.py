@@ -8,8 +8,8 @@ A plugin is one module. Its file name is the name that the configuration uses, a
 | sink      | `gateway/sinks/<name>`| `Settings`, `Sink`                                                   |
 | condition | `rules/conditions/<name>` | `Settings`, `Condition`                                          |
 
-A driver may also export `SCHEMES` and `async survey(url, tell) -> Survey`, by which `edgeward init` asks a device what it
-can tell (`gateway/survey.py`), and `probe(link) -> Link`: how `check --live` reaches it beside a running gateway.
+A driver may also export `SCHEMES` and `async survey(url, tell) -> Survey`, by which `edgeward init` asks a device what
+it can tell (`gateway/survey.py`), and `probe(link) -> Link`: how `check --live` reaches it beside a running gateway.
 """
 
 from __future__ import annotations
