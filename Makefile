@@ -6,7 +6,10 @@ SHELL := /bin/sh
 
 UV := $(shell command -v uv || echo build/tools/bin/uv)
 RUN := $(UV) run --frozen --quiet
-FAST := -m "not real and not slow"
+# The fast tests are those of the path of a value: drivers, bus, rules, journal, delivery. `make test` runs everything.
+FAST := tests/rules tests/drivers/modbus tests/drivers/mqtt tests/gateway/journal tests/gateway/payload \
+    $(addprefix tests/gateway/test_,$(addsuffix .py,backoff bisection bus commands deadband forwarder halving image link notice)) \
+    -m "not real and not slow"
 BENCHES := $(patsubst tests/benchmarks/bench_%.py,%,$(wildcard tests/benchmarks/bench_*.py))
 
 help:  ## what there is

@@ -158,6 +158,7 @@ async def test_what_every_sink_has_leaves_the_disk(tmp_path: Path) -> None:
     assert (tmp_path / "segment-00000002.db").exists()
 
 
+@pytest.mark.slow
 async def test_a_full_journal_drops_the_oldest_and_says_so(tmp_path: Path) -> None:
     """Random values do not compress: every commit fills a segment."""
     chance = np.random.default_rng(1)
@@ -296,6 +297,7 @@ async def test_without_its_catalogue_everything_is_sent_again(tmp_path: Path, ho
         assert await read_all(journal) == [1, 2, 3]
 
 
+@pytest.mark.slow
 async def test_small_commits_do_not_make_large_files(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         for i in range(600):
@@ -303,6 +305,7 @@ async def test_small_commits_do_not_make_large_files(tmp_path: Path) -> None:
         assert sum(path.stat().st_size for path in tmp_path.glob("segment-*")) < 10 << 20
 
 
+@pytest.mark.slow
 async def test_the_size_is_held_whatever_the_commits_are_like(tmp_path: Path) -> None:
     small = JournalSettings.model_validate({"commit_interval": "5ms", "segment_bytes": 1 << 20, "max_bytes": 4 << 20})
     noise = np.random.default_rng(1)
