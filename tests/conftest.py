@@ -17,5 +17,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs against processes of others, on two shared cores, may be unlucky once: it is told as a rerun, and fails
     when it fails three times. What needs nothing but itself has no such excuse."""
     for item in items:
-        if item.get_closest_marker("real") or item.get_closest_marker("slow"):
+        if item.get_closest_marker("real"):
             item.add_marker(pytest.mark.flaky(reruns=2))
