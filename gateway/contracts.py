@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -81,6 +83,30 @@ class Driver(ABC):
         """Let go of everything."""
 
 
+class Repeats(StrEnum):
+    """What becomes of a row that a sink writes a second time."""
+
+    OVERWRITTEN = "overwritten"
+    IGNORED = "ignored"
+    MARKED = "marked"
+    """It is there twice, and bears an id by which the far side can tell."""
+    KEPT = "kept"
+    """It is there twice, and only what identifies a row tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What a sink's server can, as far as anybody else has to know.
+
+    `precision` is how many nanoseconds apart two times must be for it to tell them apart. `typed` is true where a field
+    keeps for ever the type that it was first written with, so that a tag which changes its type would be refused.
+    """
+
+    precision: int
+    repeats: Repeats
+    typed: bool
+
+
 class Sink(ABC):
     """One place to deliver to. Created when the cell starts; there is one caller, and one call at a time.
 
@@ -88,6 +114,9 @@ class Sink(ABC):
     device and group and its source time. Raise `ConnectionLost`, `ServerFailed`, `SinkHeld`, `ChunkTooLarge` or
     `ChunkRejected`; each tells the forwarder what to do next (see `errors`). Do not retry, split, log or count.
     """
+
+    ability: Ability
+    """Known once the sink is made; a class may state it, or an instance by its settings."""
 
     @abstractmethod
     async def write(self, rows: Sequence[Rows]) -> None:

@@ -159,3 +159,14 @@ class LinkSettings(Settings):
 
     driver: str = Field(description="the protocol: the name of a module in drivers/")
     open_timeout: Duration = Field(parse_duration("10s"), gt=0, description="how long connecting may take")
+
+
+class SinkSettings(Settings):
+    """One place to deliver to. A sink adds where that is."""
+
+    sink: str = Field(description="the kind of sink: the name of a module in gateway/sinks/")
+    backlog: Literal["oldest_first", "newest_first"] = Field(
+        "oldest_first",
+        description="in which order what has waited is sent, once events and live values are through; newest_first "
+        "where the last hour matters more than last week, and the far side does not mind the order",
+    )

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from gateway import contracts, fields
 from gateway.clock import SECOND
+from gateway.contracts import Ability, Repeats
 from gateway.errors import ConnectionLost
 from gateway.model import AnyEvent, Quality, Rows
 from gateway.sinks._rows import marks, moments, times
@@ -29,7 +30,7 @@ from gateway.sinks._rows import marks, moments, times
 _BLOCK = 64 * 1024
 
 
-class Settings(fields.Settings):
+class Settings(fields.SinkSettings):
     """Where the files go."""
 
     sink: Literal["files"]
@@ -38,6 +39,8 @@ class Settings(fields.Settings):
 
 class Sink(contracts.Sink):
     """Holds nothing open between two writes, so that files may be moved away at any time."""
+
+    ability = Ability(precision=1, repeats=Repeats.KEPT, typed=False)
 
     def __init__(self, settings: Settings, site: str, cell: str) -> None:
         self._directory = settings.directory

@@ -19,6 +19,8 @@ from urllib.parse import urlencode, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from gateway import contracts, fields
+from gateway.clock import MILLISECOND
+from gateway.contracts import Ability, Repeats
 from gateway.errors import ConnectionLost, SinkHeld
 from gateway.fields import Duration, Secret, parse_duration
 from gateway.model import AnyEvent, Rows
@@ -29,7 +31,7 @@ from gateway.sinks._transport import Pool
 Post: TypeAlias = Callable[[bytes], None]
 
 
-class Settings(fields.Settings):
+class Settings(fields.SinkSettings):
     """Where to write to, and as whom."""
 
     sink: Literal["influxdb"]
@@ -85,11 +87,18 @@ class Settings(fields.Settings):
         default: Unsigned = "unsigned" if self.version == "v2" else "integer"
         return Dialect(self.unsigned or default, strings=self.server == "influxdb")
 
+    @property
+    def ability(self) -> Ability:
+        if self.server == "victoriametrics":
+            return Ability(precision=MILLISECOND, repeats=Repeats.KEPT, typed=False)
+        return Ability(precision=1, repeats=Repeats.OVERWRITTEN, typed=True)
+
 
 class Sink(contracts.Sink):
     """Renders and sends on one thread of its own, which alone touches the connection."""
 
     def __init__(self, settings: Settings, site: str, cell: str) -> None:
+        self.ability = settings.ability
         self._settings = settings
         self._site = site
         self._cell = cell
