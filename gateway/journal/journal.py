@@ -60,7 +60,8 @@ class Journal:
         self._scans: list[Scan] = []
         self._events: list[AnyEvent] = []
         self._durable: list[Callable[[], None]] = []
-        self._waiting = dict.fromkeys(Stream, 0)
+        self._waiting = 0
+        self._events_waiting = 0
         self._overflow = 0
         self._urgent = asyncio.Event()
         self._closing = False
@@ -120,12 +121,12 @@ class Journal:
         """Keep a scan; call `durable` once it is on disk. Raises JournalFull: a scan whose source waits for `durable`
         will come again, any other is lost, and counted."""
         points = scan.points
-        if self._waiting[Stream.TELEMETRY] + points > _MOST_WAITING:
+        if self._waiting + points > _MOST_WAITING:
             if durable is None:
                 self._overflow += points
             raise JournalFull("the disk does not keep up: too many values wait in memory")
         self._scans.append(scan)
-        self._waiting[Stream.TELEMETRY] += points
+        self._waiting += points
         if durable is not None:
             self._durable.append(durable)
             self._urgent.set()
@@ -137,10 +138,10 @@ class Journal:
 
     def record(self, event: AnyEvent) -> None:
         """Keep an event; it is committed at once. On a disk that takes nothing only so many wait."""
-        if self._waiting[Stream.EVENTS] >= _MOST_EVENTS:
+        if self._events_waiting >= _MOST_EVENTS:
             return
         self._events.append(event)
-        self._waiting[Stream.EVENTS] += 1
+        self._events_waiting += 1
         self._urgent.set()
 
     async def run(self) -> None:
@@ -171,8 +172,8 @@ class Journal:
         batch = Batch(self._scans, self._events, origin)
         self._scans, self._events = [], []
         rotated = await self._persist(batch)
-        self._waiting[Stream.TELEMETRY] -= sum(scan.points for scan in batch.scans)
-        self._waiting[Stream.EVENTS] -= len(batch.events)
+        self._waiting -= sum(scan.points for scan in batch.scans)
+        self._events_waiting -= len(batch.events)
         self._heads = dict(self._store.heads)
         for (_, stream), delivery in self.deliveries.items():
             delivery.advance(self._heads[stream])
@@ -220,7 +221,7 @@ class Journal:
         if self._overflow:
             lost, self._overflow = self._overflow, 0
             for (_, stream), delivery in self.deliveries.items():
-                if stream is Stream.TELEMETRY:
+                if stream is Stream.NORMAL:
                     delivery.base -= lost
                     delivery.dropped += lost
             self.record(DataLost(self._clock.now(), lost, "the disk did not keep up"))
@@ -265,7 +266,7 @@ class Journal:
 
     def statistics(self, sink: str) -> SinkStatistics:
         parts = [self.deliveries[sink, stream] for stream in Stream]
-        waiting = sum(self._waiting.values())
+        waiting = self._waiting + self._events_waiting
         return SinkStatistics(
             ingested=sum(part.ingested for part in parts) + waiting + self._overflow,
             delivered=sum(part.delivered for part in parts),

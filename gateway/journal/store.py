@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from gateway.journal.catalog import Catalog, DeadLetter, Head, Standing
-from gateway.journal.chunk import Chunk, Origin, Stream, pack, pack_events, runs
+from gateway.journal.chunk import Chunk, Origin, Stream, by_stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.ranges import Ranges
 from gateway.journal.segment import Mark, Record, Segment
@@ -157,9 +157,10 @@ class Store:
         contents: list[tuple[Stream, int, bytes]] = []
         if batch.events:
             contents.append((Stream.EVENTS, len(batch.events), pack_events(batch.events)))
-        for content in runs(batch.scans):
-            points = sum(scan.points for run in content for scan in run)
-            contents.append((Stream.TELEMETRY, points, pack(content, segment.number_of, batch.origin)))
+        for stream, scans in by_stream(batch.scans).items():
+            for content in runs(scans):
+                points = sum(scan.points for run in content for scan in run)
+                contents.append((stream, points, pack(content, segment.number_of, batch.origin)))
         heads = dict(self.heads)
         records = []
         for stream, points, content_bytes in contents:

@@ -173,7 +173,7 @@ def _account(data: Path) -> int:
 def _bytes_per_point(journal: Path) -> float:
     last = max(journal.glob("segment-*.db"))
     with sqlite3.connect(last) as segment:
-        (points,) = segment.execute("SELECT sum(points) FROM telemetry").fetchone()
+        (points,) = segment.execute("SELECT sum(points) FROM normal").fetchone()
     segment.close()
     return last.stat().st_size / int(points)
 

@@ -24,7 +24,7 @@ from gateway.site import JournalSettings
 from tests.gateway.build import NOW, group, scan
 
 of = group("float64", "float64")
-TELEMETRY = Stream.TELEMETRY
+NORMAL = Stream.NORMAL
 QUICK = JournalSettings.model_validate({"commit_interval": "5ms", "segment_bytes": 1 << 20})
 
 
@@ -54,8 +54,8 @@ def balanced(journal: Journal, sink: str = "cloud") -> bool:
 
 async def read_all(journal: Journal, sink: str = "cloud") -> list[float]:
     values: list[float] = []
-    while work := journal.deliveries[sink, TELEMETRY].next():
-        for chunk in await journal.read(TELEMETRY, *work, 10**6):
+    while work := journal.deliveries[sink, NORMAL].next():
+        for chunk in await journal.read(NORMAL, *work, 10**6):
             values += [float(v) for rows in chunk.rows for v in rows.values[0][:, 0]]
             journal.settle(sink, [chunk])
             assert balanced(journal, sink)
@@ -115,8 +115,8 @@ async def test_a_gap_stays_behind_while_the_head_goes_on(tmp_path: Path) -> None
     async with opened(tmp_path, "cloud") as journal:
         for value in range(4):
             await put(journal, value)
-        delivery = journal.deliveries["cloud", TELEMETRY]
-        head = await journal.read(TELEMETRY, 3, 4, 10**6)
+        delivery = journal.deliveries["cloud", NORMAL]
+        head = await journal.read(NORMAL, 3, 4, 10**6)
         journal.settle("cloud", head)
         assert delivery.next() == (0, 3)
         assert delivery.next(3) is None
@@ -212,7 +212,7 @@ async def test_memory_is_bounded_and_the_loss_counted(tmp_path: Path, monkeypatc
 async def test_dead_letters_are_kept_sealed_and_can_be_read(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         await put(journal, 1)
-        chunk = (await journal.read(TELEMETRY, 0, 1, 9))[0]
+        chunk = (await journal.read(NORMAL, 0, 1, 9))[0]
         journal.settle("cloud", [chunk], {chunk.seq: [DeadLetter("cloud", NOW, 1, "conflict", b"canary")]})
         account = journal.statistics("cloud")
         assert (account.delivered, account.dead_letters, account.pending) == (1, 1, 0)
