@@ -86,6 +86,7 @@ _dead_letter = Table(
     Column("points", Integer, nullable=False),
     Column("key", Integer, nullable=False),
     Column("body", BLOB, nullable=False),
+    sqlite_autoincrement=True,  # people name letters by their number: it is never another one's
 )
 _loss = Table(
     "loss",
@@ -260,15 +261,16 @@ class Catalog:
         gone: Sequence[int] = (),
         age: int | None = None,
     ) -> None:
-        """On disk when this returns: how the sinks stand, dead letters that are new and (by id) those that are gone,
-        losses, and how long the gateway has run in all."""
+        """On disk when this returns: how the sinks stand, dead letters that are new or have another reason now and (by
+        id) those that are gone, losses, and how long the gateway has run in all."""
         if letters and not self._key_id:
             self._key_id = self._add_key()
         with self._engine.begin() as connection:
             for standing in standings:
                 _write(connection, standing)
             if letters:
-                connection.execute(insert(_dead_letter), [self._sealed(letter) for letter in letters])
+                rows = [self._sealed(letter) for letter in letters]
+                connection.execute(insert(_dead_letter).prefix_with("OR REPLACE"), rows)
             for id_ in gone:
                 connection.execute(delete(_dead_letter).where(_dead_letter.c.id == id_))
             _enter(connection, losses)
@@ -300,13 +302,27 @@ class Catalog:
             rows = connection.execute(wanted.where(_loss.c.told == 0) if untold else wanted)
             return [(row.id, _loss_of(row)) for row in rows]
 
+    def latest_losses(self, most: int) -> list[Loss]:
+        """The end of the drop ledger, the newest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_loss).order_by(_loss.c.id.desc()).limit(most))
+            return [_loss_of(row) for row in rows]
+
     def mark_told(self, ids: Sequence[int]) -> None:
         with self._engine.begin() as connection:
             connection.execute(update(_loss).where(_loss.c.id.in_(ids)).values(told=1))
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
+        """By their ids, from the first above `after` on; not more than `most`, if that is not negative."""
+        wanted = select(_dead_letter).where(_dead_letter.c.id > after).order_by(_dead_letter.c.id).limit(most)
         with self._engine.connect() as connection:
-            return [self._letter(connection, row) for row in connection.execute(select(_dead_letter))]
+            return [self._letter(connection, row) for row in connection.execute(wanted)]
+
+    def letter_counts(self) -> dict[str, int]:
+        """How many letters each sink has."""
+        wanted = select(_dead_letter.c.sink, func.count()).group_by(_dead_letter.c.sink)
+        with self._engine.connect() as connection:
+            return {sink: number for sink, number in connection.execute(wanted)}
 
     def _letter(self, connection: Connection, row: Row[tuple[object, ...]]) -> DeadLetter:
         stream = Stream(row.stream)
@@ -326,6 +342,7 @@ class Catalog:
     def _sealed(self, letter: DeadLetter) -> dict[str, object]:
         body = msgspec.msgpack.encode(_Body(letter.reason, letter.content))
         return {
+            "id": letter.id or None,
             "sink": letter.sink,
             "stream": letter.stream,
             "time": letter.time,

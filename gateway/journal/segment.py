@@ -28,8 +28,8 @@ from sqlalchemy.exc import DatabaseError
 from gateway.journal import sqlite
 from gateway.journal.chunk import Chunk, Stream, unpack, unpack_events
 from gateway.journal.codec import CodecError
-from gateway.journal.dating import Dating, Offsets, Origin
-from gateway.journal.keys import KeyRing, SealBroken
+from gateway.journal.dating import RIGHT, Dating, Offsets, Origin
+from gateway.journal.keys import KeyRing, Opener, SealBroken
 from gateway.journal.seal import Seal
 from gateway.model import Schema
 
@@ -100,6 +100,19 @@ class Record:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A chunk as it lies there: sealed at `time` by the wall clock of its boot, and why it cannot be read, if so. What
+    is said of a broken one is not to be trusted, but for its number."""
+
+    seq: int
+    stop: int
+    points: int
+    total: int
+    time: int
+    broken: str
+
+
 class Segment:
     """Owned by one thread. `create` makes a file to append to; `recover` closes what a crash left open; `read` opens a
     closed one."""
@@ -108,6 +121,8 @@ class Segment:
         self.name = name
         self.path = path
         self.boot = boot
+        self.obstacle = ""
+        """Why nothing in it can be opened, if so."""
         self._engine = engine
         self._seal = seal
         self._schemas: dict[int, Schema] = {}
@@ -125,16 +140,21 @@ class Segment:
         return cls(name, path, engine, seal, boot)
 
     @classmethod
-    def read(cls, name: Name, path: Path, keys: KeyRing) -> Segment:
+    def read(cls, name: Name, path: Path, keys: Opener) -> Segment:
         """One whose data key does not open has chunks that are broken, and counts that are not."""
         engine = sqlite.peruse(path)
         facts: dict[str, bytes] = {}
+        seal, obstacle = None, ""
         try:
             facts = _facts(engine)
-            seal = Seal.unwrap(keys, facts.get("key", b""))
-        except (SealBroken, DatabaseError):
-            seal = None
-        return cls(name, path, engine, seal, facts.get("boot", b"").decode(errors="replace"))
+            seal = Seal(keys.data_key(facts))
+        except SealBroken as error:
+            obstacle = str(error)
+        except DatabaseError as error:
+            obstacle = f"the file cannot be read: {error.orig}"
+        segment = cls(name, path, engine, seal, facts.get("boot", b"").decode(errors="replace"))
+        segment.obstacle = obstacle
+        return segment
 
     @staticmethod
     def recover(path: Path) -> Mark | None:
@@ -228,6 +248,29 @@ class Segment:
                 return damaged if when is None else [*damaged, self._open(row, when)]
             lost.append(seq)
         return self._damaged(lost, mark.total_stop - before)
+
+    def look(self, start: int, stop: int, most_points: int) -> list[Look]:
+        """Chunks from `start` on, in order, each opened and decoded; at least one where there is one. Raises
+        `sqlalchemy.exc.DatabaseError`."""
+        looks: list[Look] = []
+        points = 0
+        with self._engine.connect() as connection:
+            for row in connection.execute(_range(start, stop)):
+                looks.append(self._look(row))
+                points += looks[-1].points
+                if points >= most_points:
+                    break
+        return looks
+
+    def _look(self, row: Row[tuple[object, ...]]) -> Look:
+        """A flipped bit may make text of a number."""
+        facts = (row.seq, row.stop, row.points, row.total, row.time)
+        if not all(isinstance(fact, int) for fact in facts):
+            return Look(row.seq, row.seq + 1, 0, 0, 0, "a chunk was changed or moved")
+        chunk = self._open(row, RIGHT)
+        held = len(chunk.events) + sum(rows.points for rows in chunk.rows)
+        miscount = "" if held == row.points else f"it holds {held} points instead of {row.points}"
+        return Look(*facts, chunk.broken or miscount)
 
     def contents(self, start: int, stop: int) -> list[Record]:
         """Chunks as they were given to `append`. Raises SealBroken, CodecError, `sqlalchemy.exc.DatabaseError`."""

@@ -65,6 +65,8 @@ class Store:
         """How long the gateway has run in all, nanoseconds; whoever has a clock moves it on."""
         self.offsets = Offsets(self._catalog.offsets())
         self.closed = self._catalog.segments()
+        self.missing: dict[int, Entry] = {}
+        """Segments that the catalogue knew at the start, and whose files were gone."""
         self._reconcile()
         self.heads = {stream: Head() for stream in Stream} | self._catalog.heads()
         self.open_from = dict(self.heads)
@@ -240,6 +242,18 @@ class Store:
             self._readers.popitem(last=False)[1].abandon()
         return segment
 
+    def reopened(self, number: int) -> Segment | None:
+        """For the reader: a closed segment as the disk has it now, and nothing remembered of it. Whoever asks lets go
+        of it."""
+        entry = self.closed.get(number)
+        if entry is None:
+            return None
+        name = Name(entry.stream, number)
+        return Segment.read(name, self._path(name), self._keys)
+
+    def open_segments(self) -> dict[int, Segment]:
+        return {segment.name.number: segment for segment in self._open.values()}
+
     # Accounting
 
     def points(self, stream: Stream, ranges: Ranges) -> int:
@@ -288,11 +302,17 @@ class Store:
     ) -> None:
         self._catalog.settle(standings, letters, losses, gone, self.age)
 
-    def dead_letters(self) -> list[DeadLetter]:
-        return self._catalog.dead_letters()
+    def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
+        return self._catalog.dead_letters(after, most)
+
+    def letter_counts(self) -> dict[str, int]:
+        return self._catalog.letter_counts()
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
         return self._catalog.losses(untold)
+
+    def latest_losses(self, most: int) -> list[Loss]:
+        return self._catalog.latest_losses(most)
 
     def mark_told(self, ids: Sequence[int]) -> None:
         self._catalog.mark_told(ids)
@@ -326,7 +346,10 @@ class Store:
         self._keys = keys
 
     def finish(self, keys: KeyRing) -> None:
-        """The catalogue comes last: what it says its key is, opens everything."""
+        """The catalogue comes last: what it says its key is, opens everything. Raises OSError while a segment could not
+        be closed: it still needs its key."""
+        if self._left:
+            raise OSError(errno.EBUSY, "a segment is not closed yet", str(self._path(next(iter(self._left.values()))[0])))
         self._catalog.rewrap(keys)
         self._keys = keys.settled()
 
@@ -336,11 +359,18 @@ class Store:
         return self._catalog.is_settled
 
     def rewrap(self, number: int) -> None:
-        """For the reader: the data key of a closed segment, wrapped with the current key. It may be gone by now."""
+        """For the reader: the data key of a closed segment, wrapped with the current key. It may be gone by now. One
+        that is damaged where its key stands has nothing to wrap, and stops nobody."""
         entry = self.closed.get(number)
-        if entry is not None:
-            self.forget(number)
+        if entry is None:
+            return
+        self.forget(number)
+        try:
             Segment.rewrap(self._path(Name(entry.stream, number)), self._keys)
+        except OperationalError:
+            raise
+        except DatabaseError as error:
+            _log.error("the key of segment %d cannot be wrapped anew: %s", number, error.orig)
 
     # Housekeeping
 
@@ -390,7 +420,7 @@ class Store:
         for number in sorted(set(self.closed) - set(names)):
             _log.error("segment %d is in the catalogue but its file is gone", number)
             self._catalog.remove_segment(number)
-            del self.closed[number]
+            self.missing[number] = self.closed.pop(number)
         for number, name in names.items():
             if number not in self.closed:
                 self._close(name, self._recover(name))
