@@ -73,6 +73,8 @@ class Forwarder:
         self.reason = "not tried yet"
         self.retries = 0
         self.newest_sent = 0
+        self.cut = ""
+        """Why it is cut off on purpose: then it is to it as if the far end could not be reached."""
         self._journal = journal
         self._clock = clock
         self._grown = journal.watch()
@@ -132,6 +134,8 @@ class Forwarder:
 
     async def _forward(self, stream: Stream, work: Range) -> bool:
         """True if the sink took something."""
+        if self.cut:
+            raise ConnectionLost(self.cut)
         chunks = await self._journal.read(stream, *work, _POINTS)
         if not chunks:
             await asyncio.sleep(_IDLE_SECONDS / 10)  # a segment was closed or dropped under us: look again

@@ -16,8 +16,9 @@ from gateway import door
 from gateway.door import AnyReply, AnyRequest, Failure
 from gateway.errors import ConfigError, GatewayError
 from gateway.log import printable
+from gateway.phrase import Reply
 
-_Reply = TypeVar("_Reply", bound=door.Reply)
+_Reply = TypeVar("_Reply", bound=Reply)
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0

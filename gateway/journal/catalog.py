@@ -187,9 +187,11 @@ class _Body(msgspec.Struct, array_like=True):
 class Catalog:
     """Owned by one thread."""
 
-    def __init__(self, path: Path, keys: KeyRing) -> None:
-        """Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed
-        then."""
+    def __init__(self, path: Path, keys: KeyRing, is_rebuilt: bool = False) -> None:
+        """`is_rebuilt` is remembered until it is known again how the sinks stand, whoever opens it in between.
+
+        Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed then.
+        """
         self._engine = sqlite.own(path)
         self._keys = keys
         self._seal = Seal.fresh()
@@ -199,6 +201,10 @@ class Catalog:
             with self._engine.begin() as connection:
                 _metadata.create_all(connection)
                 _check(connection, keys, self._seal)
+                if is_rebuilt:
+                    _put(connection, "rebuilt", b"")
+                rebuilt = connection.scalar(select(_about.c.name).where(_about.c.name == "rebuilt"))
+                self.is_rebuilt = rebuilt is not None
         except ConfigError:
             self._engine.dispose()
             raise
@@ -268,6 +274,9 @@ class Catalog:
         with self._engine.begin() as connection:
             for standing in standings:
                 _write(connection, standing)
+            if standings and self.is_rebuilt:
+                connection.execute(delete(_about).where(_about.c.name == "rebuilt"))
+                self.is_rebuilt = False
             if letters:
                 rows = [self._sealed(letter) for letter in letters]
                 connection.execute(insert(_dead_letter).prefix_with("OR REPLACE"), rows)

@@ -57,9 +57,9 @@ class Store:
         self._keys = keys
         self._segment_bytes = segment_bytes
         self._reserve = directory / "reserve"
-        self.is_rebuilt = False
-        """The catalogue was lost or broken and is a new one: what each sink has is not known any more."""
         self._catalog = self._open_catalog(directory / "catalog.db")
+        self.is_rebuilt = self._catalog.is_rebuilt
+        """The catalogue was lost or broken and is a new one: what each sink has is not known any more."""
         self._readers: OrderedDict[int, Segment] = OrderedDict()
         self.age = self._catalog.age()
         """How long the gateway has run in all, nanoseconds; whoever has a clock moves it on."""
@@ -78,20 +78,19 @@ class Store:
 
     def _open_catalog(self, path: Path) -> Catalog:
         """A broken one is set aside. What it knew is in the segments, but for how far each sink was."""
-        self.is_rebuilt = not path.exists() and bool(self._names())
+        is_lost = not path.exists() and bool(self._names())
         try:
-            return Catalog(path, self._keys)
+            return Catalog(path, self._keys, is_lost)
         except OperationalError:
             self._reserve.unlink(missing_ok=True)  # the disk may be full
-            return Catalog(path, self._keys)
+            return Catalog(path, self._keys, is_lost)
         except DatabaseError as error:
             _log.error("%s is broken (%s) and is set aside", path, error.orig)
             for suffix in ("", "-wal"):
                 broken = path.with_name(path.name + suffix)
                 if broken.exists():
                     broken.rename(broken.with_name(f"{broken.name}.broken"))
-            self.is_rebuilt = bool(self._names())
-            return Catalog(path, self._keys)
+            return Catalog(path, self._keys, bool(self._names()))
 
     # Room
 
@@ -349,7 +348,9 @@ class Store:
         """The catalogue comes last: what it says its key is, opens everything. Raises OSError while a segment could not
         be closed: it still needs its key."""
         if self._left:
-            raise OSError(errno.EBUSY, "a segment is not closed yet", str(self._path(next(iter(self._left.values()))[0])))
+            raise OSError(
+                errno.EBUSY, "a segment is not closed yet", str(self._path(next(iter(self._left.values()))[0]))
+            )
         self._catalog.rewrap(keys)
         self._keys = keys.settled()
 
@@ -381,6 +382,13 @@ class Store:
             with suppress(FileNotFoundError):
                 total += path.stat().st_size
         return total
+
+    def size_of(self, name: Name) -> int:
+        """Bytes of one segment, without its write-ahead log; 0 where it is gone."""
+        try:
+            return self._path(name).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def remove(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """The catalogue first and the file after: what a crash leaves in between is found at the next start. On a full
