@@ -181,10 +181,10 @@ class Caller:
         async with asyncio.timeout(_IDLE_SECONDS):
             return await self._reader.readline()
 
-    async def say(self, reply: Reply, seconds: float = _SEND_SECONDS) -> None:
+    async def say(self, reply: Reply, seconds: float | None = None) -> None:
         """Raises TimeoutError when they do not read within so many seconds, OSError when they are gone."""
         self._writer.write(msgspec.json.encode(reply) + b"\n")
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds or _SEND_SECONDS):
             await self._writer.drain()
 
     async def speaks(self, seconds: float) -> bool:

@@ -33,6 +33,11 @@ class Writer:
         self._place = place
         self._columns: dict[bytes, list[int]] = {}
 
+    @property
+    def head(self) -> str:
+        """What comes before the first line."""
+        return HEADER if self._request.format == "csv" else ""
+
     def lines(self, chunks: Sequence[Chunk]) -> str:
         return "".join(line for chunk in chunks for line in self._lines(chunk))
 

@@ -256,6 +256,7 @@ class _Library:
 
 async def export(library: Library, chosen: Sequence[Volume], writer: Writer) -> AsyncGenerator[Reply]:
     done, total = 0, sum(volume.points for volume in chosen)
+    yield ExportedReply(writer.head, done, total)
     for volume in chosen:
         at = volume.mark.first
         while at < volume.mark.stop:

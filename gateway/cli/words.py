@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from gateway.clock import SECOND, SystemClock
 from gateway.door import TagReading
 from gateway.log import printable
@@ -34,6 +36,11 @@ def span(seconds: float | None) -> str:
 def ago(time: int | None) -> str:
     """How long ago a time (nanoseconds UTC) was; 0 and None are never."""
     return span((SystemClock().now() - time) / SECOND) if time else NOTHING
+
+
+def date(time: int) -> str:
+    """`2026-11-23 08:15:00`, UTC, of a time in nanoseconds; 0 is nothing."""
+    return f"{datetime.fromtimestamp(time // SECOND, UTC):%Y-%m-%d %H:%M:%S}" if time else NOTHING
 
 
 def value(given: bool | int | float | str | None) -> str:

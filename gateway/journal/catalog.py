@@ -22,6 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DatabaseError
 
 from gateway.errors import ConfigError
 from gateway.journal import sqlite
@@ -296,8 +297,7 @@ class Catalog:
 
     def offsets(self) -> list[Offset]:
         with self._engine.connect() as connection:
-            rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
-            return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
+            return _offsets(connection)
 
     def add_offset(self, offset: Offset) -> None:
         """For good; to add it twice changes nothing."""
@@ -388,6 +388,23 @@ class Catalog:
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")
         self._engine.dispose()
+
+
+def offsets_of(path: Path) -> list[Offset]:
+    """What a catalogue that no key opens any more says of the clocks; nothing where it cannot be read."""
+    engine = sqlite.own(path)
+    try:
+        with engine.connect() as connection:
+            return _offsets(connection)
+    except DatabaseError:
+        return []
+    finally:
+        engine.dispose()
+
+
+def _offsets(connection: Connection) -> list[Offset]:
+    rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
+    return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
 
 
 def _check(connection: Connection, keys: KeyRing, seal: Seal) -> None:
