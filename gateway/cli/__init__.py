@@ -146,9 +146,7 @@ def _add_journal(commands: _Commands[argparse.ArgumentParser]) -> None:
     letters = works.add_parser("dead-letters", help="see to what sinks refused for good")
     _add_letters(letters.add_subparsers(title="works", metavar="WORK", dest="work", required=True), place)
     works.add_parser("rotate-key", parents=[place], help="make a new key, and let the one before open nothing")
-    recovery = works.add_parser(
-        "recovery-key", help="make a key for the safe, that opens the journal without the other"
-    )
+    recovery = works.add_parser("recovery-key", help="make a key for the safe")
     recovery.add_argument("--json", action="store_true", help="for programs")
     recovery.add_argument(
         "-o", "--output", type=Path, metavar="FILE", default=Path("edgeward-recovery.key"), help="(%(default)s)"
@@ -169,7 +167,7 @@ def _place() -> argparse.ArgumentParser:
 def _add_export(export: argparse.ArgumentParser) -> None:
     export.add_argument("--from", dest="since", type=_moment, metavar="T", help="what came in from then on")
     export.add_argument(
-        "--to", dest="until", type=_moment, metavar="T", help="and before then: a time (UTC), or 2h ago"
+        "--to", dest="until", type=_moment, metavar="T", help="and before then: a time in UTC, or 2h ago"
     )
     export.add_argument("--tag", metavar="PATTERN", help="such as 'press-1/oil.*'")
     export.add_argument("--device", metavar="D", help="such as press-1")

@@ -89,7 +89,7 @@ class Direct:
             case AskLetters():
                 return await self._keeper.letters(request)
             case DropLetters():
-                return await self._keeper.drop(request, _user())
+                return await self._keeper.drop(request, _name(os.getuid()))
         raise CallFailed("no gateway runs, and this needs one", _NEEDED)
 
     def _errand(self, errand: AnyErrand) -> AsyncGenerator[Reply]:
@@ -99,7 +99,7 @@ class Direct:
             case Export():
                 return self._keeper.export(errand, self._place.names)
             case RotateKey():
-                return self._keeper.rotate(_user())
+                return self._keeper.rotate(_name(os.getuid()))
         raise CallFailed("no gateway runs, and this needs one", _NEEDED)
 
 
@@ -145,26 +145,19 @@ def _alone(place: Place) -> Iterator[asyncio.Runner]:
         raise CallFailed(f"there is no journal in {place.data}")
     with ExitStack() as stack:
         with _failing():
-            stack.enter_context(_owner(place.data))
+            _check_owner(place.data)
             stack.enter_context(lock(place.data))
         yield stack.enter_context(asyncio.Runner())
 
 
-@contextmanager
-def _owner(data: Path) -> Iterator[None]:
-    """What root makes in there, the gateway could not open: so root becomes whoever the directory belongs to."""
-    there = data.stat()
-    if os.geteuid() != 0 or there.st_uid == 0:
-        yield
-        return
-    group = os.getegid()
-    os.setegid(there.st_gid)
-    os.seteuid(there.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
+def _check_owner(data: Path) -> None:
+    """What root makes in there, the gateway could not open. Raises CallFailed."""
+    owner = data.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        name = _name(owner)
+        raise CallFailed(
+            f"{data} belongs to {name}, who could not open what root leaves there", f"sudo -u {name} does it"
+        )
 
 
 @contextmanager
@@ -192,8 +185,8 @@ async def _call(make: Callable[[], Coroutine[object, object, _T]]) -> _T:
     return await make()
 
 
-def _user() -> str:
+def _name(uid: int) -> str:
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid-{os.getuid()}"
+        return f"uid-{uid}"
