@@ -46,10 +46,16 @@ def kept(start: Start, broker: Mosquitto, publish: Publish) -> tuple[Gateway, li
     gateway.wait(lambda: bool(gateway.link("floor")["online"]))
     publisher = publish()
     gateway.wait(lambda: publisher.count() > 300)
-    sent = publisher.finish()
-    gateway.wait(lambda: bool(gateway.device("pump-1")["scans"] >= len(sent)))
+    sent = finished(gateway, publisher)
     gateway.wait(lambda: bool(json.loads(journal(gateway, "status", "--json").stdout)["waiting_points"] == 0))
     return gateway, sent
+
+
+def finished(gateway: Gateway, publisher: Publisher) -> list[int]:
+    """All numbers that were sent; the gateway has them too."""
+    sent = publisher.finish()
+    gateway.wait(lambda: bool(gateway.device("pump-1")["scans"] >= len(sent)))
+    return sent
 
 
 def exported(text: str) -> list[tuple[int, int, float]]:
@@ -162,8 +168,7 @@ def test_a_key_that_is_rotated_and_one_that_is_lost(
     keys = [key.read_text()]
     for is_running in (True, False):
         if not is_running:
-            sent = publisher.finish()
-            gateway.wait(lambda: bool(gateway.device("pump-1")["scans"] >= len(sent)))
+            sent = finished(gateway, publisher)
             gateway.stop()
         turned = journal(gateway, "rotate-key")
         assert turned.returncode == 0, turned.stderr
