@@ -378,12 +378,11 @@ class Catalog:
             _put(connection, "key", self._seal.wrap(keys))
         self._keys = keys
 
-    @property
-    def is_settled(self) -> bool:
-        """Everything was wrapped with the current key when it was last rotated."""
+    def is_settled(self, keys: KeyRing) -> bool:
+        """Everything is wrapped with the current key of `keys`."""
         with self._engine.connect() as connection:
             mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
-        return self._keys.is_current(mark or b"")
+        return keys.is_current(mark or b"")
 
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")

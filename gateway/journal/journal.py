@@ -372,7 +372,7 @@ class Journal:
         if not self.keys.previous or self.is_turning:
             return
         async with self._turning:
-            if await self.own(lambda: self.store.is_settled):
+            if await self.own(lambda: self.store.is_settled(self.keys)):
                 self.keys = self.keys.settled()
             else:
                 await self._turn(self.keys)

@@ -354,10 +354,9 @@ class Store:
         self._catalog.rewrap(keys)
         self._keys = keys.settled()
 
-    @property
-    def is_settled(self) -> bool:
-        """Nothing needs another than the current key."""
-        return self._catalog.is_settled
+    def is_settled(self, keys: KeyRing) -> bool:
+        """Nothing needs another than the current key of `keys`."""
+        return self._catalog.is_settled(keys)
 
     def rewrap(self, number: int) -> None:
         """For the reader: the data key of a closed segment, wrapped with the current key. It may be gone by now. One
