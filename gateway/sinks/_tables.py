@@ -22,7 +22,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
-    Select,
+    SelectBase,
     Table,
     Text,
     bindparam,
@@ -45,9 +45,9 @@ _LOCK = 0x45444745  # "EDGE": of whoever makes tables, so that two cells that st
 _INTEGER: dict[Database, TypeEngine[Any]] = {"postgresql": Numeric(20, 0), "sqlite": Integer()}
 _JSON: dict[Database, TypeEngine[Any]] = {"postgresql": postgresql.JSONB(), "sqlite": Text()}
 _TIMESTAMP: dict[Database, TypeEngine[Any]] = {"postgresql": postgresql.TIMESTAMP(timezone=True), "sqlite": Text()}
-_FROM_NS: dict[Database, Computed] = {
-    "postgresql": Computed("to_timestamp((time_ns / 1000)::double precision / 1000000)", persisted=True),
-    "sqlite": Computed("strftime('%Y-%m-%d %H:%M:%f', time_ns / 1000000000.0, 'unixepoch')", persisted=False),
+_FROM_NS: dict[Database, str] = {
+    "postgresql": "to_timestamp((time_ns / 1000)::double precision / 1000000)",
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f', time_ns / 1000000000.0, 'unixepoch')",
 }
 
 
@@ -105,15 +105,17 @@ class Tables:
         )
 
 
-def _unnested(table: Table, place: Mapping[str, str]) -> Select[Any]:
+def _unnested(table: Table, place: Mapping[str, str]) -> SelectBase:
     """Rows out of an array for each column: half the time that a list of rows takes, and unlike COPY into a temporary
     table it needs no right but to insert."""
     columns = [column for column in table.columns if column.computed is None and column.name not in place]
-    types = [Text() if isinstance(column.type, postgresql.JSONB) else column.type for column in columns]
+    types = [Text() if column.name == "detail" else column.type for column in columns]  # cast from text below
     arrays = [bindparam(column.name, type_=ARRAY(kind)) for column, kind in zip(columns, types, strict=True)]
     lines = func.unnest(*arrays).table_valued(*[named(c.name, kind) for c, kind in zip(columns, types, strict=True)])
+    lines = lines.render_derived()
     fixed = [literal(value, Text()).label(name) for name, value in place.items()]
-    return select(*fixed, *[cast(lines.c[column.name], column.type).label(column.name) for column in columns])
+    cells = [cast(cell, postgresql.JSONB).label("detail") if cell.name == "detail" else cell for cell in lines.c]
+    return select(*fixed, *cells)
 
 
 def _telemetry(database: Database) -> list[Column[Any]]:
@@ -147,4 +149,5 @@ def _key(*names: str) -> list[Column[Any]]:
 def _times(database: Database) -> list[Column[Any]]:
     """The last part of the key; and `time`, to the microsecond, which is for people."""
     identity = Column("time_ns", BigInteger, primary_key=True, autoincrement=False)
-    return [identity, Column("time", _TIMESTAMP[database], _FROM_NS[database].copy())]
+    computed = Computed(_FROM_NS[database], persisted=database == "postgresql")  # which has no other before 18
+    return [identity, Column("time", _TIMESTAMP[database], computed)]
