@@ -46,6 +46,11 @@ class Postgres(Part):
             self.process.send_signal(signal.SIGINT)  # SIGTERM would wait until the last client has gone
         super().stop()
 
+    @property
+    def secret(self) -> Path:
+        """The file that holds the password."""
+        return self.directory / "password"
+
     def url(self, database: str = "postgres", user: str = OWNER) -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
