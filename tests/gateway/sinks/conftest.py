@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.parts.influxd import Influxd, influxd
+from tests.parts.postgres import Postgres, postgres
 from tests.parts.victoria import Victoria, victoria
 
 
@@ -17,4 +18,10 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
 @pytest.fixture(scope="session")
 def victoria_metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victoria]:
     with victoria(tmp_path_factory.mktemp("victoria")) as part:
+        yield part
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    with postgres() as part:
         yield part
