@@ -7,36 +7,36 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import sqlite3
+import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from importlib import import_module
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Literal, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
-from sqlalchemy import Connection, Engine, Table, create_engine, text
+from sqlalchemy import Connection, Table, create_engine, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from gateway import contracts, fields
 from gateway.contracts import Ability, Repeats
-from gateway.errors import ConnectionLost, SinkHeld
+from gateway.errors import ConnectionLost
 from gateway.fields import Duration, Secret, parse_duration
 from gateway.model import AnyEvent, Rows
 from gateway.sinks._columns import Columns, event_columns, plain, telemetry_columns
+from gateway.sinks._dial import TlsMode, dial_postgresql, dial_sqlite, require_driver
 from gateway.sinks._sqlstate import translate
 from gateway.sinks._tables import Database, Tables
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$", max_length=48)]
-SslMode: TypeAlias = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 
 _SQLITE = "sqlite:///"
 _INT64_MAX = 2**63 - 1
-_ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+_DIALECTS: dict[Database, str] = {"postgresql": "postgresql+psycopg://", "sqlite": "sqlite://"}
 _TERMS = text(
     "SELECT set_config('statement_timeout', :limit, true),"
     " CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
@@ -53,7 +53,7 @@ class Settings(fields.SinkSettings):
     sink: Literal["sql"]
     url: str = Field(description="postgresql://user@host:5432/database, or sqlite:////the/file for a file")
     password: Secret | None = Field(default=None, description="PostgreSQL: the user's password")
-    sslmode: SslMode | None = Field(
+    sslmode: TlsMode | None = Field(
         default=None,
         description="PostgreSQL: verify-full unless set, or prefer where the server is on this machine; "
         "require encrypts and does not look whom it speaks to",
@@ -80,7 +80,7 @@ class Settings(fields.SinkSettings):
         _ = parts.port  # raises ValueError where it is none
         if parts.query or parts.fragment:
             raise ValueError("the URL ends before ? and #: what libpq takes there is a setting of its own, or left out")
-        _require_driver()
+        require_driver()
         return url
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class Settings(fields.SinkSettings):
         return "sqlite" if self.url.startswith(_SQLITE) else "postgresql"
 
     @property
-    def tls_mode(self) -> SslMode:
+    def tls_mode(self) -> TlsMode:
         return self.sslmode or ("prefer" if _is_local(urlsplit(self.url).hostname) else "verify-full")
 
 
@@ -120,9 +120,12 @@ class Sink(contracts.Sink):
         place = {"site": str(plain(site)), "cell": str(plain(cell))}
         self._tables = Tables(settings.database, settings.schema_name, names, place)
         self._largest = _INT64_MAX if settings.database == "sqlite" else None
-        self._engine = _ENGINES[settings.database](settings)
+        dialect = _DIALECTS[settings.database]
+        self._engine = create_engine(dialect, creator=self._dial, poolclass=NullPool, hide_parameters=True)
         self._connection: Connection | None = None
+        self._wire: socket.socket | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sql")
+        self._job: Future[None] | None = None
 
     async def write(self, rows: Sequence[Rows]) -> None:
         await self._run(lambda: self._insert(self._tables.telemetry, telemetry_columns(rows, self._largest)))
@@ -131,17 +134,27 @@ class Sink(contracts.Sink):
         await self._run(lambda: self._insert(self._tables.events, event_columns(events)))
 
     async def close(self) -> None:
-        """At once: a statement that hangs is not waited for. Its connection closes when it is through."""
+        """At once: a statement that hangs is not waited for."""
+        if self._job is not None and not self._job.done():
+            self._cut()
         self._thread.submit(self._disconnect)
         self._thread.shutdown(wait=False)
 
     async def _run(self, work: Callable[[], None]) -> None:
         """On the sink's thread. Where it hangs, in a name look-up say, the next call waits, no longer."""
+        self._job = self._thread.submit(work)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await asyncio.get_running_loop().run_in_executor(self._thread, work)
+                await asyncio.wrap_future(self._job)
         except TimeoutError:
+            self._cut()
             raise ConnectionLost(f"{self._settings.url} gave no answer within {self._timeout_s:g} s") from None
+
+    def _cut(self) -> None:
+        """Wake the thread from its wait for a server that has stopped: libpq itself would wait for ever."""
+        if self._wire is not None:
+            with suppress(OSError):
+                self._wire.shutdown(socket.SHUT_RDWR)
 
     def _insert(self, table: Table, columns: Columns) -> None:
         """Raises what `translate` makes of the database's errors. After any error the next call has a new connection,
@@ -160,6 +173,15 @@ class Sink(contracts.Sink):
             if not done:
                 self._disconnect()
 
+    def _dial(self) -> DBAPIConnection:
+        settings, patience_s = self._settings, self._timeout_s * _PATIENCE
+        if settings.database == "sqlite":
+            file = Path(settings.url.removeprefix(_SQLITE))
+            return cast(DBAPIConnection, dial_sqlite(file, settings.create, patience_s))
+        made = dial_postgresql(settings.url, settings.password, settings.tls_mode, settings.ca_file, patience_s)
+        self._wire = socket.socket(fileno=os.dup(made.fileno()))
+        return cast(DBAPIConnection, made)
+
     def _connect(self) -> Connection:
         connection = self._connection = self._engine.connect()
         if self._settings.create:
@@ -177,95 +199,11 @@ class Sink(contracts.Sink):
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.invalidate()  # closed without a word to a server that may be gone
+            connection.invalidate()  # closed, without the rollback that a server which is gone would not answer
             connection.close()
-
-
-def _postgresql(settings: Settings) -> Engine:
-    psycopg = _require_driver()
-    parts = urlsplit(settings.url)
-    patience_s = settings.timeout / 1e9 * _PATIENCE
-    options = {
-        "host": parts.hostname,
-        "port": parts.port,
-        "user": unquote(parts.username or ""),
-        "dbname": unquote(parts.path.strip("/")),
-        "sslmode": settings.tls_mode,
-        "sslrootcert": _roots(settings),
-        "gssencmode": "disable",
-        "client_encoding": "utf8",
-        "application_name": "edgeward",
-        "connect_timeout": max(2, round(patience_s)),
-        "tcp_user_timeout": round(patience_s * 1000),
-        "keepalives_idle": max(1, round(patience_s / 2)),
-        "keepalives_interval": max(1, round(patience_s / 8)),
-        "keepalives_count": 4,
-        # A prepared statement belongs to one connection, and a pooler such as PgBouncer changes it under us.
-        "prepare_threshold": None,
-    }
-
-    def connect() -> object:
-        return psycopg.connect(password=_reveal(settings.password), **options)
-
-    return _engine("postgresql+psycopg://", connect)
-
-
-def _sqlite(settings: Settings) -> Engine:
-    path = Path(settings.url.removeprefix(_SQLITE)).absolute()
-    mode = "rwc" if settings.create else "rw"
-
-    def connect() -> sqlite3.Connection:
-        if settings.create:
-            _make(path.parent)
-        patience_s = settings.timeout / 1e9 * _PATIENCE
-        connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", timeout=patience_s, uri=True)
-        try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
-                connection.execute(f"PRAGMA {pragma}").fetchall()
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
-    return _engine("sqlite://", connect)
-
-
-def _engine(dialect: str, connect: Callable[[], object]) -> Engine:
-    return create_engine(dialect, creator=connect, poolclass=NullPool, hide_parameters=True)
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConnectionLost(f"{directory} cannot be made: {error}") from error
-
-
-def _reveal(secret: Secret | None) -> str | None:
-    """Raises `SinkHeld`, in whose words the secret never stands."""
-    try:
-        return None if secret is None else secret.reveal()
-    except LookupError as error:
-        raise SinkHeld(str(error)) from None
-
-
-def _roots(settings: Settings) -> str | None:
-    """The certificates to trust. The OpenSSL that comes with psycopg does not know where this system keeps its own."""
-    if settings.ca_file is not None:
-        return str(settings.ca_file)
-    if not settings.tls_mode.startswith("verify-"):
-        return None
-    return next((path for path in _ROOTS if Path(path).exists()), "system")
-
-
-def _require_driver() -> ModuleType:
-    """psycopg. Raises ValueError where it is missing."""
-    try:
-        return import_module("psycopg")
-    except ImportError as error:
-        raise ValueError(
-            f"PostgreSQL needs the extra postgresql, which is missing: pip install 'edgeward[postgresql]' ({error})"
-        ) from error
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
 
 def _file_url(url: str) -> str:
@@ -285,6 +223,3 @@ def _is_local(host: str | None) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-_ENGINES: dict[Database, Callable[[Settings], Engine]] = {"postgresql": _postgresql, "sqlite": _sqlite}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.gateway.sinks.databases import PostgresPlace
 from tests.parts.influxd import Influxd, influxd
 from tests.parts.postgres import Postgres, postgres
 from tests.parts.victoria import Victoria, victoria
@@ -25,3 +26,9 @@ def victoria_metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victo
 def postgresql() -> Iterator[Postgres]:
     with postgres() as part:
         yield part
+
+
+@pytest.fixture
+def post(postgresql: Postgres) -> PostgresPlace:
+    """An empty database."""
+    return PostgresPlace(postgresql, postgresql.create("plant"))
