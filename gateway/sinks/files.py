@@ -9,23 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import msgspec
-import numpy as np
-import orjson
 from pydantic import Field
 
 from gateway import contracts, fields
 from gateway.clock import SECOND
 from gateway.contracts import Ability, Repeats
 from gateway.errors import ConnectionLost
-from gateway.model import AnyEvent, Quality, Rows
-from gateway.sinks._rows import marks, moments, times
+from gateway.model import AnyEvent, Rows
+from gateway.sinks._record import Place, event_records, row_records
 
 _BLOCK = 64 * 1024
 
@@ -45,7 +42,7 @@ class Sink(contracts.Sink):
     def __init__(self, settings: Settings, site: str, cell: str) -> None:
         self._directory = settings.directory
         self._hand = ThreadPoolExecutor(1, "files")  # one, so that a write given up for slowness is never overtaken
-        self._place = {"site": site, "cell": cell}
+        self._place = Place(site, cell)
 
     async def write(self, rows: Sequence[Rows]) -> None:
         await self._do("telemetry", lambda: row_lines(rows, self._place))
@@ -105,33 +102,16 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def row_lines(batches: Iterable[Rows], place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
-    """Each line with its gateway time. A value that is bad or no finite number is null, with its code in `quality`;
-    one that is not there is left out."""
-    for rows in batches:
-        yield from _lines(rows, dict(place) | {"device": rows.schema.device, "group": rows.schema.group})
+def row_lines(batches: Iterable[Rows], place: Place) -> Iterator[tuple[int, bytes]]:
+    """Each line with its gateway time."""
+    for row in row_records(batches, place):
+        yield row.gateway_time, row.body + b"\n"
 
 
-def _lines(rows: Rows, place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
-    names = [column.name for column in rows.schema.columns]
-    codes = marks(rows)
-    for row, source_time in enumerate(times(rows.source_time)):
-        gateway_time = int(rows.gateway_time[row])
-        values = [value for plane in rows.values for value in plane[row]]
-        status = codes[row].tolist()
-        there = range(len(names)) if rows.present is None else np.flatnonzero(rows.present[row]).tolist()
-        for time, columns in moments(source_time, there):
-            line = {"time": time, "gateway_time": gateway_time, **place}
-            line["values"] = {names[i]: None if status[i] >> 30 >= Quality.BAD else values[i] for i in columns}
-            line["quality"] = {names[i]: status[i] for i in columns if status[i]}
-            yield gateway_time, orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-
-
-def event_lines(events: Iterable[AnyEvent], place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
-    """Each line with the event's time; `type` names the kind of event."""
-    for event in events:
-        line = dict(place) | msgspec.to_builtins(event)
-        yield event.time, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+def event_lines(events: Iterable[AnyEvent], place: Place) -> Iterator[tuple[int, bytes]]:
+    """Each line with the event's time."""
+    for event in event_records(events, place):
+        yield event.time, event.body + b"\n"
 
 
 def _day(time: int) -> str:
