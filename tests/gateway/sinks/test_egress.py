@@ -139,7 +139,7 @@ def test_a_name_that_leads_inside_is_held(names: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1"])
 def test_an_address_in_disguise_is_what_it_is(host: str) -> None:
-    with pytest.raises(SinkHeld, match="127.0.0.1 is this computer itself"):
+    with pytest.raises(SinkHeld, match=r"127\.0\.0\.1 is this computer itself"):
         Egress.of(host, []).resolve(host, 80)
 
 

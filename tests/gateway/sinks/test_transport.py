@@ -38,7 +38,10 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
         (b'{"message": 5}', '400: {"message": 5}'),
         (b'["odd"]', '400: ["odd"]'),
         (b"\xff\x00\x1b[31m", "400: \ufffd  [31m"),
-        (b"<html>\n<title>400 Bad</title>\n<body class='a'>no such\nplace</body>", "400: 400 Bad no such place"),  # nginx
+        (
+            b"<html>\n<title>400 Bad</title>\n<body class='a'>no such\nplace</body>",
+            "400: 400 Bad no such place",
+        ),  # nginx
         (b"<" * 100_000, "400: " + "<" * 500),
         (b"", "400: no reason given"),
         (b"x" * 1000, "400: " + "x" * 500),
