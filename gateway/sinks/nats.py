@@ -14,6 +14,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict
 from urllib.parse import urlsplit
@@ -197,7 +198,8 @@ class Sink(contracts.Sink):
     async def _enter(self) -> Session:
         if self._session is None or self._session.is_over:
             await self._leave()
-            self._session = Session(self._settings)
+            tls = secured(self._settings) if self._settings.is_secure else None
+            self._session = Session(self._settings, tls, login(self._settings, tls))
             async with contextlib.AsyncExitStack() as stack:
                 stack.push_async_callback(self._leave)
                 await self._session.open(f"edgeward {self._place.site}/{self._place.cell}")
@@ -220,8 +222,10 @@ class Flight(NamedTuple):
 class Session:
     """One connection to the server."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tls: Tls | None, login: Login) -> None:
         self._settings = settings
+        self._tls = tls
+        self._login = login
         self._timeout_s = settings.timeout / SECOND
         self._client = Client()
         self._inbox = ""
@@ -237,13 +241,12 @@ class Session:
     async def open(self, name: str) -> None:
         """Raises `ConnectionLost` or `SinkHeld`."""
         settings = self._settings
-        tls = secured(settings) if settings.is_secure else None
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._client.connect(
                     settings.url,
                     name=name,
-                    tls=tls,
+                    tls=self._tls,
                     allow_reconnect=False,
                     max_reconnect_attempts=1,  # 0 would mean for ever
                     reconnect_time_wait=0,
@@ -252,10 +255,10 @@ class Session:
                     inbox_prefix=settings.inbox,
                     error_cb=self._note,
                     closed_cb=self._end,
-                    **login(settings, tls),
+                    **self._login,
                 )
-                if tls is not None:
-                    tls.prove()
+                if self._tls is not None:
+                    self._tls.prove()
                 self._inbox = self._client.new_inbox()
                 await self._client.subscribe(f"{self._inbox}.*", cb=self._land)
                 if settings.create_stream:
@@ -334,7 +337,8 @@ class Session:
         """What to do next, in the words that say most."""
         if isinstance(error, nats.js.errors.APIError):
             return refusal(error.code or 0, error.err_code or 0, error.description or "")
-        cause = self._client.last_error or self._noted or error
+        known = self._client.last_error
+        cause = (None if isinstance(known, nats.errors.NoServersError) else known) or self._noted or error
         text = f"{self._settings.url}: {printable(str(cause)) or type(cause).__name__}"
         if isinstance(error, TimeoutError) and cause is error:
             text = f"{self._settings.url} gave no answer within {self._timeout_s:g} s"
@@ -344,10 +348,9 @@ class Session:
 
     async def _make_stream(self) -> None:
         settings = self._settings
-        subjects = {_PLACEHOLDER.sub("*", template) for template in (settings.subject, settings.event_subject)}
         config = StreamConfig(
             name=settings.stream,
-            subjects=sorted(subjects),
+            subjects=patterns((settings.subject, settings.event_subject)),
             max_age=None if settings.max_age is None else settings.max_age / SECOND,
             max_bytes=settings.max_bytes,
             num_replicas=settings.replicas,
@@ -402,6 +405,19 @@ def refusal(code: int, detail: int, description: str) -> GatewayError:
 def subject_of(template: str, parts: Mapping[str, str]) -> str:
     """A template with its parts in place, each of them one token of a subject."""
     return _PLACEHOLDER.sub(lambda match: _UNFIT.sub("_", parts[match[1]][:_MAX_TOKEN]) or "_", template)
+
+
+def patterns(templates: Iterable[str]) -> list[str]:
+    """The subjects of a stream that takes whatever these templates give; a stream refuses two that overlap."""
+    split = [template.split(".") for template in templates]
+    found = list(dict.fromkeys(".".join("*" if "{" in word else word for word in words) for words in split))
+    return [one for one in found if not any(other != one and covers(other, one) for other in found)]
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every subject of the one pattern is one of the other; words and `*` only."""
+    pairs = list(zip_longest(wide.split("."), narrow.split(".")))
+    return all(one == other or (one == "*" and other is not None) for one, other in pairs)
 
 
 def _template(subject: str, names: Sequence[str]) -> str:

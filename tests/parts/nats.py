@@ -73,7 +73,9 @@ class Nats(Part):
             assert wire.readline().startswith(b"INFO")
             hello = json.dumps({"verbose": False, "pedantic": False, **self._login})
             wire.write(f"CONNECT {hello}\r\nSUB _INBOX.test 1\r\n".encode())
-            return [self._exchange(wire, subject, b"" if body is None else json.dumps(body).encode()) for body in bodies]
+            return [
+                self._exchange(wire, subject, b"" if body is None else json.dumps(body).encode()) for body in bodies
+            ]
 
     def _exchange(self, wire: Any, subject: str, body: bytes) -> dict[str, Any]:
         wire.write(f"PUB {subject} _INBOX.test {len(body)}\r\n".encode() + body + b"\r\n")
