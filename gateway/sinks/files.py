@@ -22,7 +22,7 @@ from gateway.clock import SECOND
 from gateway.contracts import Ability, Repeats
 from gateway.errors import ConnectionLost
 from gateway.model import AnyEvent, Rows
-from gateway.sinks._record import Place, event_records, row_records
+from gateway.sinks._json import Message, event_messages, row_messages
 
 _BLOCK = 64 * 1024
 
@@ -42,13 +42,13 @@ class Sink(contracts.Sink):
     def __init__(self, settings: Settings, site: str, cell: str) -> None:
         self._directory = settings.directory
         self._hand = ThreadPoolExecutor(1, "files")  # one, so that a write given up for slowness is never overtaken
-        self._place = Place(site, cell)
+        self._place = {"site": site, "cell": cell}
 
     async def write(self, rows: Sequence[Rows]) -> None:
-        await self._do("telemetry", lambda: row_lines(rows, self._place))
+        await self._do("telemetry", lambda: _lines(row_messages(rows, self._place)))
 
     async def report(self, events: Sequence[AnyEvent]) -> None:
-        await self._do("events", lambda: event_lines(events, self._place))
+        await self._do("events", lambda: _lines(event_messages(events, self._place)))
 
     async def close(self) -> None:
         self._hand.shutdown(wait=False)
@@ -102,16 +102,9 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def row_lines(batches: Iterable[Rows], place: Place) -> Iterator[tuple[int, bytes]]:
-    """Each line with its gateway time."""
-    for row in row_records(batches, place):
-        yield row.gateway_time, row.body + b"\n"
-
-
-def event_lines(events: Iterable[AnyEvent], place: Place) -> Iterator[tuple[int, bytes]]:
-    """Each line with the event's time."""
-    for event in event_records(events, place):
-        yield event.time, event.body + b"\n"
+def _lines(messages: Iterable[Message]) -> Iterator[tuple[int, bytes]]:
+    """Each with its gateway time, or the event's."""
+    return ((message.gateway_time, message.body + b"\n") for message in messages)
 
 
 def _day(time: int) -> str:

@@ -23,7 +23,8 @@ from gateway.errors import ConnectionLost, GatewayError, SinkHeld
 from gateway.fields import Duration, Secret, parse_duration
 from gateway.model import AnyEvent, Rows
 from gateway.sinks._egress import Address, Egress, parse
-from gateway.sinks._record import Happening, Place, Row, event_records, row_records
+from gateway.sinks._identity import message_id
+from gateway.sinks._json import Message, event_messages, row_messages
 from gateway.sinks._secret import basic, header_value
 from gateway.sinks._transport import Courier, Pool, printable, refusal
 
@@ -140,26 +141,26 @@ class Sink(contracts.Sink):
 
     def __init__(self, settings: Settings, site: str, cell: str) -> None:
         self._settings = settings
-        self._place = Place(site, cell)
+        self._place = {"site": site, "cell": cell}
         self._headers: dict[str, str] | None = None
         self._route = Route(settings)
         self._courier = Courier("http", settings.url, settings.timeout / 1e9)
 
     async def write(self, rows: Sequence[Rows]) -> None:
-        await self._courier.run(lambda: self._send("rows", list(row_records(rows, self._place))))
+        await self._courier.run(lambda: self._send("rows", list(row_messages(rows, self._place))))
 
     async def report(self, events: Sequence[AnyEvent]) -> None:
-        await self._courier.run(lambda: self._send("events", list(event_records(events, self._place))))
+        await self._courier.run(lambda: self._send("events", list(event_messages(events, self._place))))
 
     async def close(self) -> None:
         """At once: a request that hangs is not waited for."""
         self._route.close()
         self._courier.close()
 
-    def _send(self, kind: str, records: Sequence[Row | Happening]) -> None:
-        if not records:
+    def _send(self, kind: str, messages: Sequence[Message]) -> None:
+        if not messages:
             return
-        bodies = [b'{"id":"%b",%b' % (record.id(self._place).encode(), record.body[1:]) for record in records]
+        bodies = [b'{"id":"%b",%b' % (message_id(each, **self._place).encode(), each.body[1:]) for each in messages]
         body = b"\n".join([*bodies, b""])
         if self._settings.format == "json":
             body = b'{"%b":[%b]}' % (kind.encode(), b",".join(bodies))

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import nats
 import nkeys
 import orjson
 import pytest
@@ -19,7 +20,9 @@ from pydantic import ValidationError
 
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.model import AlarmChanged, AlarmState, DataLost, ValueType
-from gateway.sinks.nats import Settings, Sink, covers, judge, patterns, refusal, subject_of
+from gateway.sinks._jetstream import judge, refusal
+from gateway.sinks._subject import covers, patterns, subject_of
+from gateway.sinks.nats import Settings, Sink
 from tests.drivers.mqtt.certificates import Authority
 from tests.gateway.sinks.samples import START, UNCERTAIN, rows
 from tests.parts.nats import Nats, nats_server
@@ -147,6 +150,21 @@ async def test_where_no_stream_takes_it_everything_is_kept(server: Nats) -> None
 
 
 @real
+async def test_somebody_who_only_listens_is_no_stream(server: Nats) -> None:
+    server.make(subjects=["other.>"])
+    listener = await nats.connect(server.url)
+    heard = await listener.subscribe("edgeward.>")
+    async with opened(server.url, timeout="200ms") as sink:
+        write = asyncio.create_task(sink.write([ROWS]))
+        await (await heard.next_msg(5)).respond(b"thank you")
+        with pytest.raises(SinkHeld, match="somebody else than a stream answers"):
+            await write
+        with pytest.raises(ConnectionLost, match=f"no stream acknowledged {SUBJECT} within 0.2 s: is there one"):
+            await sink.write([ROWS])
+        await listener.close()
+
+
+@real
 async def test_only_the_stream_that_was_named_may_take_it(server: Nats) -> None:
     async with opened(server.url, stream="other") as sink:
         with pytest.raises(SinkHeld, match="expected stream does not match"):
@@ -268,7 +286,7 @@ async def test_a_server_that_stands_still(tmp_path: Path) -> None:
             await sink.write([ROWS])
             os.kill(server.process.pid, signal.SIGSTOP)
             large = rows({"s": ValueType.STRING}, *[("x" * 500_000,)] * 16)
-            with pytest.raises(ConnectionLost, match=r"gave no answer within 0\.3 s"):
+            with pytest.raises(ConnectionLost, match=r"no stream acknowledged .* within 0\.3 s"):
                 await sink.write([large])
             with pytest.raises(ConnectionLost, match=r"gave no answer within 0\.3 s"):
                 await sink.write([ROWS])
