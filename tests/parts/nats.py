@@ -9,8 +9,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
-from tests.parts.process import Part, accepts, find, free_port
+from tests.parts.process import Part, find, free_port
 
 STREAM = "plant"
 
@@ -31,15 +32,17 @@ class Nats(Part):
         port = port or free_port()
         self.folder = folder
         self._login = login or {}
+        monitor = free_port()
         lines = [
             f"listen: 127.0.0.1:{port}",
+            f"http: 127.0.0.1:{monitor}",
             f'jetstream {{ store_dir: "{folder}/store", max_file: 256MB, max_mem: 64MB }}',
             more,
         ]
         config = folder / "nats.conf"
         config.write_text("\n".join(lines))
         super().__init__([program, "-c", str(config)], port, folder / "nats.log")
-        self.wait(lambda: accepts(port))
+        self.wait(lambda: _is_healthy(monitor))
 
     @property
     def url(self) -> str:
@@ -88,6 +91,12 @@ class Nats(Part):
         answer: dict[str, Any] = json.loads(wire.read(int(line.split()[-1])))
         wire.readline()
         return answer
+
+
+def _is_healthy(monitor: int) -> bool:
+    """Once JetStream has its streams back."""
+    with urlopen(f"http://127.0.0.1:{monitor}/healthz", timeout=1) as answer:
+        return bool(answer.status == 200)
 
 
 def _id(message: dict[str, Any]) -> str:
