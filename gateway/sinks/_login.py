@@ -37,7 +37,7 @@ class Tls(ssl.SSLContext):
     def prove(self) -> None:
         """Raises `SinkHeld` where the connection is not secure; the handshake is over when anybody asks."""
         if not self.is_used:
-            raise SinkHeld("the server offers no TLS, and the URL asks for it: nothing was sent")
+            raise SinkHeld("the server offers no TLS, and the URL asks for it: no value and no secret was sent")
 
 
 def secured(ca_file: Path | None, certificate: Path | None, key: Path | None) -> Tls:
