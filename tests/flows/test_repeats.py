@@ -1,4 +1,4 @@
-"""Far sides that cannot overwrite: what is sent again after a lost answer or a crash is dropped there, or can be told."""
+"""Far sides that cannot overwrite: what is sent again after a lost answer or a crash is dropped, or can be told."""
 
 from __future__ import annotations
 
