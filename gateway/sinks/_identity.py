@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 
-from gateway.sinks._json import Message
-
 _BYTES = 16
 
 
@@ -25,13 +23,6 @@ def row_id(  # noqa: PLR0913 - what identifies a row has that many parts
 def event_id(site: str, cell: str, content: bytes) -> str:
     """32 hexadecimal digits. `content` is the event, always encoded in the same way."""
     return _digest(b"event", *_texts(site, cell), content)
-
-
-def message_id(message: Message, site: str, cell: str) -> str:
-    """Of a row or an event, whichever it is."""
-    if message.kind:
-        return event_id(site, cell, message.body)
-    return row_id(site, cell, message.device, message.group, message.time, message.body)
 
 
 def _texts(*texts: str) -> list[bytes]:

@@ -23,9 +23,9 @@ from gateway.errors import ConnectionLost, GatewayError, SinkHeld
 from gateway.fields import Duration, Secret, parse_duration
 from gateway.model import AnyEvent, Rows
 from gateway.sinks._egress import Address, Egress, parse
-from gateway.sinks._identity import message_id
 from gateway.sinks._json import Message, event_messages, row_messages
 from gateway.sinks._secret import basic, header_value
+from gateway.sinks._stamp import stamp
 from gateway.sinks._transport import Courier, Pool, printable, refusal
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -160,7 +160,7 @@ class Sink(contracts.Sink):
     def _send(self, kind: str, messages: Sequence[Message]) -> None:
         if not messages:
             return
-        bodies = [b'{"id":"%b",%b' % (message_id(each, **self._place).encode(), each.body[1:]) for each in messages]
+        bodies = [b'{"id":"%b",%b' % (stamp(each, **self._place).encode(), each.body[1:]) for each in messages]
         body = b"\n".join([*bodies, b""])
         if self._settings.format == "json":
             body = b'{"%b":[%b]}' % (kind.encode(), b",".join(bodies))

@@ -23,11 +23,11 @@ from gateway.clock import SECOND
 from gateway.contracts import Ability, Repeats
 from gateway.fields import Duration, Secret, parse_duration
 from gateway.model import AnyEvent, Rows
-from gateway.sinks._identity import message_id
 from gateway.sinks._jetstream import Parcel, Session, Terms
 from gateway.sinks._json import Message, event_messages, row_messages
 from gateway.sinks._login import Login, Tls, by_credentials, by_nkey, guarded, secured
 from gateway.sinks._secret import reveal
+from gateway.sinks._stamp import stamp
 from gateway.sinks._subject import check, patterns, subject_of
 
 
@@ -167,7 +167,7 @@ class Sink(contracts.Sink):
 
     def _parcels(self, messages: Iterable[Message]) -> list[Parcel]:
         return [
-            Parcel(self._subject(each.device, each.group, each.kind), message_id(each, **self._place), each.body)
+            Parcel(self._subject(each.device, each.group, each.kind), stamp(each, **self._place), each.body)
             for each in messages
         ]
 
