@@ -305,7 +305,7 @@ class Journal:
     def _give_up(self, sink: str, chunk: Chunk) -> None:
         _log.error("sink %s: %d points of chunk %d are lost: %s", sink, chunk.points, chunk.seq, chunk.broken)
         now = self._clock.now()
-        loss = Loss(now, sink, chunk.stream, chunk.seq, chunk.stop, chunk.points, 0, 0, chunk.broken)
+        loss = Loss(now, sink, chunk.stream, chunk.seq, chunk.seq + 1, chunk.points, 0, 0, chunk.broken)
         self._notes.losses.append(loss)
 
     def statistics(self, sink: str) -> SinkStatistics:

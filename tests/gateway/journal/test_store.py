@@ -147,7 +147,7 @@ def test_chunks_swapped_on_the_disk_are_noticed(tmp_path: Path) -> None:
     store.commit(batch(2))
     store.close()
     with sqlite3.connect(tmp_path / "normal-00000001.db") as file:
-        file.execute("UPDATE chunk SET seq = 2 - seq + 5, stop = 2 - seq + 6 WHERE 1")
+        file.execute("UPDATE chunk SET seq = 2 - seq + 5 WHERE 1")
     file.close()
     reader = Segment.read(Name(NORMAL, 1), tmp_path / "normal-00000001.db", KEY)
     assert all(chunk.broken for chunk in reader.fetch(0, 99, 10**9, Offsets()))
