@@ -34,23 +34,24 @@ async def narrow(
         pieces = _halves(bad, split)
         if not pieces:
             refused.append((bad[0], str(reason)))
-        fault: Exception | None = reason
+        found: Exception | None = reason
         for piece in pieces:
-            if fault is None and _must_be_in(piece, reason, split):
+            if found is None and _must_be_in(piece, reason, split):
                 queue.append((piece, reason))
                 continue
-            fault = await _fault(write, piece)
-            if fault is None:
+            found = await fault(write, piece)
+            if found is None:
                 accepted = True
                 continue
-            queue.append((piece, fault))
+            queue.append((piece, found))
             misses += 1
             if misses > _MISSES and not accepted:
-                raise SinkHeld(f"everything is refused: {fault}") from fault
+                raise SinkHeld(f"everything is refused: {found}") from found
     return refused
 
 
-async def _fault(write: Callable[[Sequence[T]], Awaitable[None]], piece: Sequence[T]) -> Exception | None:
+async def fault(write: Callable[[Sequence[T]], Awaitable[None]], piece: Sequence[T]) -> Exception | None:
+    """Why the server refuses `piece`; None if it takes it."""
     try:
         await write(piece)
     except (ChunkRejected, ChunkTooLarge, ServerFailed) as error:

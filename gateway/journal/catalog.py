@@ -14,6 +14,7 @@ from gateway.journal.chunk import Stream
 from gateway.journal.ranges import Range
 from gateway.journal.seal import Seal, SealBroken
 from gateway.journal.segment import Mark
+from gateway.model import ValueType
 
 _metadata = MetaData()
 _mark = Table(
@@ -63,6 +64,15 @@ _dead_letter = Table(
     Column("key", BLOB, nullable=False),
     Column("body", BLOB, nullable=False),
 )
+_field = Table(
+    "field",
+    _metadata,
+    Column("sink", String, primary_key=True),
+    Column("tag_group", String, primary_key=True),
+    Column("tag", String, primary_key=True),
+    Column("device", String, nullable=False),
+    Column("type", String, nullable=False),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,16 @@ class DeadLetter:
     points: int
     reason: str
     content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """The type that a sink's field was first sent with, and by which device. A field belongs to a tag group."""
+
+    device: str
+    group: str
+    tag: str
+    type: ValueType
 
 
 class Catalog:
@@ -182,6 +202,20 @@ class Catalog:
                 content = seal.open(row.body, _place(row.sink, row.time))
                 letters.append(DeadLetter(row.sink, row.time, row.points, row.reason, content))
         return letters
+
+    def field_types(self, sink: str) -> list[FieldType]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_field).where(_field.c.sink == sink))
+            return [FieldType(row.device, row.tag_group, row.tag, ValueType(row.type)) for row in rows]
+
+    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        """On disk when this returns. A field that has a type keeps it."""
+        rows = [
+            {"sink": sink, "tag_group": field.group, "tag": field.tag, "device": field.device, "type": field.type.value}
+            for field in new
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(insert(_field).prefix_with("OR IGNORE"), rows)
 
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")

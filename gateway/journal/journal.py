@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
-from gateway.journal.catalog import DeadLetter, Head, Standing
+from gateway.journal.catalog import DeadLetter, FieldType, Head, Standing
 from gateway.journal.chunk import Chunk, Origin, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import OPEN_END, Ranges
@@ -278,6 +278,14 @@ class Journal:
     async def dead_letters(self) -> list[DeadLetter]:
         """All of them, those not yet on disk included."""
         return await self._own(self._store.dead_letters) + self._letters
+
+    async def field_types(self, sink: str) -> list[FieldType]:
+        """The types that the fields of `sink` were first sent with. Raises `FAILURES`."""
+        return await self._own(lambda: self._store.field_types(sink))
+
+    async def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        """On disk when this returns; a field that has a type keeps it. Raises `FAILURES`."""
+        await self._own(lambda: self._store.note_types(sink, new))
 
     # Housekeeping
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
-from gateway.journal.catalog import Catalog, DeadLetter, Head, Standing
+from gateway.journal.catalog import Catalog, DeadLetter, FieldType, Head, Standing
 from gateway.journal.chunk import Chunk, Origin, Stream, by_stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.ranges import Ranges
@@ -247,6 +247,12 @@ class Store:
 
     def dead_letters(self) -> list[DeadLetter]:
         return self._catalog.dead_letters()
+
+    def field_types(self, sink: str) -> list[FieldType]:
+        return self._catalog.field_types(sink)
+
+    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        self._catalog.note_types(sink, new)
 
     # Housekeeping
 

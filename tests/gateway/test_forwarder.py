@@ -13,7 +13,7 @@ import pytest
 from gateway import forwarder as module
 from gateway.backoff import Backoff
 from gateway.clock import SECOND, ManualClock
-from gateway.contracts import Sink
+from gateway.contracts import Ability, Repeats, Sink
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.forwarder import Forwarder
 from gateway.journal.journal import Journal
@@ -28,6 +28,8 @@ SETTINGS = JournalSettings.model_validate({"commit_interval": "2ms"})
 
 class ChaosSink(Sink):
     """Fails as told, then takes everything; remembers the order of arrival."""
+
+    ability = Ability(precision=1, repeats=Repeats.KEPT, typed=False)
 
     def __init__(self) -> None:
         self.failures: list[GatewayError] = []
@@ -229,7 +231,7 @@ async def test_after_an_outage_the_live_edge_comes_first(tmp_path: Path, monkeyp
         tried = rig.forwarder.retries
         while rig.forwarder.retries < tried + 2:
             await asyncio.sleep(0)
-        monkeypatch.setattr(module, "_POINTS", 1)
+        monkeypatch.setattr(rig.forwarder._handover, "size", lambda stream: 1)
         rig.sink.failures = []
         await rig.drained()
         positive = [value for value in rig.sink.got if value > 0]

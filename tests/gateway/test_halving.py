@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
-from gateway.halving import Suspects, halves, letter, pick
+from gateway.halving import halves, pick
 from gateway.journal import codec
 from gateway.model import Rows
 from tests.gateway.build import NOW, group, scan
@@ -35,28 +33,3 @@ def test_picking_keeps_status_and_order() -> None:
     assert some.status is not None
     assert some.status.tolist() == [[0x8000_0000, 0]] * 2
     assert [plane.shape for plane in some.values] == [(2, 1), (2, 1)]
-
-
-def test_a_letter_says_all_about_its_value() -> None:
-    content = json.loads(letter(pick(rows(1), [2])))
-    assert content == {
-        "device": "press",
-        "group": "fast",
-        "tag": "t2",
-        "type": "float64",
-        "value": 0.0,
-        "status": 0,
-        "source_time": NOW,
-        "gateway_time": NOW,
-    }
-
-
-def test_suspects_travel_apart_until_they_are_cleared() -> None:
-    suspects = Suspects()
-    assert suspects.sort(whole := rows()) == ((whole,), ())
-    suspects.learn([], [pick(whole, [2])])
-    (good,), (bad,) = suspects.sort(whole)
-    assert [c.name for c in good.schema.columns] == ["t0", "t1", "t3"]
-    assert [c.name for c in bad.schema.columns] == ["t2"]
-    suspects.learn([bad], [])
-    assert suspects.sort(whole)[1] == ()
