@@ -71,16 +71,15 @@ def reopen(content: bytes) -> Rows | AnyEvent:
         return event
     one = msgspec.json.decode(content, type=_Letter)
     try:
-        plane = np.array([[_read(one)]], one.type.dtype)
+        return Rows(
+            Schema(one.device, one.group, (Column(one.tag, one.type, one.unit),)),
+            np.array([one.source_time], np.int64),
+            np.array([one.gateway_time], np.int64),
+            (np.array([[_read(one)]], one.type.dtype),),
+            np.array([[one.status]], np.uint32) if one.status else None,
+        )
     except OverflowError as error:
-        raise ValueError(f"{one.value} is no {one.type}") from error
-    return Rows(
-        Schema(one.device, one.group, (Column(one.tag, one.type, one.unit),)),
-        np.array([one.source_time], np.int64),
-        np.array([one.gateway_time], np.int64),
-        (plane,),
-        np.array([[one.status]], np.uint32) if one.status else None,
-    )
+        raise ValueError(f"a number is out of range: {error}") from error
 
 
 def _write(value: np.generic | str) -> Value | None:
@@ -91,10 +90,19 @@ def _write(value: np.generic | str) -> Value | None:
 
 
 def _read(one: _Letter) -> Value:
-    if not one.type.is_float:
-        if one.value is None:
-            raise ValueError(f"there is no value of type {one.type}")
-        return one.value
-    if one.value is None:
-        return math.nan
-    return _INFINITE[one.value] if isinstance(one.value, str) else float(one.value)
+    """Nothing is made to fit: numpy would take 3.5 for an integer, and any text for true."""
+    value = one.value
+    if one.type.is_float:
+        value = math.nan if value is None else _INFINITE.get(str(value), value)
+        value = float(value) if type(value) is int else value
+    if value is None or type(value) is not _plain(one.type):
+        raise ValueError(f"{value!r} is no {one.type}")
+    return value
+
+
+def _plain(type: ValueType) -> object:
+    if type is ValueType.BOOL:
+        return bool
+    if type is ValueType.STRING:
+        return str
+    return float if type.is_float else int

@@ -18,6 +18,9 @@ MOST = 50_000
 _FIRST = 5_000
 _MEMORY = 0.95
 _SPREAD = 0.1
+_CHANGED = 3
+"""A full write whose points cost so much more than those of the one before it, or less: the server is another, or the
+way to it, and what was learned of the old one is forgotten."""
 
 
 class Pace:
@@ -25,7 +28,8 @@ class Pace:
         self._size = float(_FIRST)
         self._bound = float(MOST)
         self._smallest = math.inf
-        self._weight = self._points = self._time = self._squares = self._products = 0.0
+        self._each = 0.0
+        self._forget()
 
     @property
     def size(self) -> int:
@@ -34,9 +38,14 @@ class Pace:
 
     def took(self, points: int, duration: int) -> None:
         """A write of `points` went well."""
-        self._learn(points, duration)
         if 2 * points >= self._bound:
             self._bound = min(MOST, self._bound * 1.01 + 1)
+        if 2 * points >= self.size:
+            each = max(duration, 1) / points
+            if not each / _CHANGED < self._each < each * _CHANGED:
+                self._forget()
+            self._each = each
+        self._learn(points, duration)
         cost = self._cost(points, duration)
         if cost is not None:
             self._turn_to(TARGET / cost)
@@ -56,6 +65,9 @@ class Pace:
         if not guilty:
             self._bound = max(1.0, min(self._bound, self._smallest / 2))
         self._smallest = math.inf
+
+    def _forget(self) -> None:
+        self._weight = self._points = self._time = self._squares = self._products = 0.0
 
     def _learn(self, points: int, duration: int) -> None:
         self._weight = self._weight * _MEMORY + 1
