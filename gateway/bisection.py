@@ -14,6 +14,10 @@ _MISSES = 100
 """So many refusals and nothing accepted: it is not the content."""
 
 
+class NothingTaken(SinkHeld):
+    """The server refuses whatever it gets of this, in parts of every size."""
+
+
 async def narrow(
     parts: Sequence[T],
     reason: Exception,
@@ -23,8 +27,8 @@ async def narrow(
     """`parts` together were refused for `reason`. Writes them in ever smaller pieces; returns those that the server
     refuses on their own, with its reasons.
 
-    `split` cuts a part in two, or returns nothing if it cannot be cut. Raises SinkHeld when a hundred refusals come
-    before anything is accepted, and whatever else `write` raises.
+    `split` cuts a part in two, or returns nothing if it cannot be cut. Raises NothingTaken when a hundred refusals
+    come before anything is accepted, and whatever else `write` raises.
     """
     queue: deque[tuple[Sequence[T], Exception]] = deque([(parts, reason)])
     refused: list[tuple[T, str]] = []
@@ -46,7 +50,7 @@ async def narrow(
             queue.append((piece, found))
             misses += 1
             if misses > _MISSES and not accepted:
-                raise SinkHeld(f"everything is refused: {found}") from found
+                raise NothingTaken(f"everything is refused: {found}") from found
     return refused
 
 

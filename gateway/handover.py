@@ -1,9 +1,12 @@
 """Gives chunks to a sink, one call at a time, and finds out what of them it refuses, so that one bad value holds up no
 other.
 
-A refusal convicts only what was refused alone: a value, an event, or what is there of a column of which each of the
-last values was refused alone. And it convicts only if the server took something else, in the same attempt or since it
-first refused this: one that refuses everything has lost its mind or its configuration, and then all is kept.
+A refusal convicts what was refused alone: a value, or an event. Two cases would take too long value by value: a column
+of which every value was refused alone, until its newest is accepted; and chunks of which a hundred parts of any size
+were refused and none accepted, such as those that are too old for the server.
+
+And a refusal convicts only if the server took something else, in the same attempt or since it first refused this, and
+values where they are values: one that refuses everything has lost its mind or its configuration, and then all is kept.
 """
 
 from __future__ import annotations
@@ -74,10 +77,11 @@ _P = TypeVar("_P", bound=_Piece)
 
 @dataclass(frozen=True, slots=True)
 class _Way(Generic[_P]):
-    """How pieces of one kind reach the sink. `split` cuts one in two, or returns nothing."""
+    """How pieces of one kind reach the sink. `split` cuts one in two, or returns nothing; `ones` into all that it is."""
 
     write: Callable[[Sequence[_P]], Awaitable[None]]
     split: Callable[[_P], Sequence[_P]]
+    ones: Callable[[_P], Sequence[_P]]
     pace: Pace
 
 
@@ -87,12 +91,13 @@ class Handover:
         """Awaited before every write of values: it may give what shall not wait until all of a chunk is written."""
         self.taken = 0
         """How many calls the sink took."""
+        self._taken_values = 0
         self._sink = sink
         self._clock = clock
         self._fitting = Fitting(name, journal) if sink.ability.typed else None
         self._turn = asyncio.Lock()
-        self._notes = _Way(self._report_once, lambda note: (), Pace())
-        self._parts = _Way(self._write_next, _cut, Pace())
+        self._notes = _Way(self._report_once, lambda note: (), lambda note: [note], Pace())
+        self._parts = _Way(self._write_next, _cut, _ones, Pace())
         self._suspects = Suspects()
         self._failures = 0
         self._failed_alike = 0
@@ -106,15 +111,18 @@ class Handover:
     async def give(self, stream: Stream, chunks: Sequence[Chunk]) -> list[Refusal]:
         """What the server refuses of them; it has the rest. Raises what the sink raises, `Unproven`, TimeoutError and
         `FAILURES`: then they are to be given again."""
-        taken = self.taken
+        taken = self._evidence(stream)
         refused = await (self._report(chunks) if stream is Stream.EVENTS else self._write(chunks))
         if refused and not self._is_proven((stream, chunks[0].seq), taken):
             raise Unproven(f"it accepts nothing: {refused[0].reason}")
         self._failed_alike = 0
         return refused
 
+    def _evidence(self, stream: Stream) -> int:
+        return self.taken if stream is Stream.EVENTS else self._taken_values
+
     def _is_proven(self, place: tuple[Stream, int], taken: int) -> bool:
-        if self.taken == self._doubts.setdefault(place, taken):
+        if self._evidence(place[0]) == self._doubts.setdefault(place, taken):
             while len(self._doubts) > _DOUBTS:
                 del self._doubts[next(iter(self._doubts))]
             return False
@@ -142,7 +150,10 @@ class Handover:
         for portion in _portions(sound, self._parts.pace.size):
             refused += await self._deliver(portion, self._parts)
         refused += await self._try_suspects(suspect, sound)
-        self._suspects.learn([part.rows for part in suspect], [part.rows for part, _ in refused])
+        if suspect or refused:
+            self._suspects.learn(
+                *([part.rows for part in parts] for parts in (sound, suspect, [p for p, _ in refused]))
+            )
         return [Refusal(part.seq, letter(part.rows), part.rows.points, reason) for part, reason in refused]
 
     async def _fit(self, rows: Rows) -> Rows:
@@ -166,13 +177,11 @@ class Handover:
         return refused
 
     async def _try_column(self, parts: Sequence[_Part]) -> list[tuple[_Part, str]]:
-        """Two requests for a column that has gone bad, however much there is of it: all of it, and its last value."""
-        reason = await bisection.fault(self._write_next, parts)
+        """One request for a column that has gone bad, however much there is of it: its last value stands for all."""
+        ones = [one for part in parts for one in _ones(part)]
+        reason = await bisection.fault(self._write_next, ones[-1:])
         if reason is None:
-            return []
-        ones = [_Part(part.seq, one) for part in parts for one in singles(part.rows)]
-        if len(ones) > 1 and await bisection.fault(self._write_next, ones[-1:]) is None:
-            return await bisection.narrow(ones[:-1], reason, self._write_next, _cut)
+            return await self._deliver(ones[:-1], self._parts, at_once=True)
         return [(one, str(reason)) for one in ones]
 
     # One call at a time
@@ -191,7 +200,10 @@ class Handover:
             refusal = error
         else:
             return []
-        refused = await bisection.narrow(pieces, refusal, way.write, way.split)
+        try:
+            refused = await bisection.narrow(pieces, refusal, way.write, way.split)
+        except bisection.NothingTaken as error:
+            refused = [(one, str(error)) for piece in pieces for one in way.ones(piece)]
         way.pace.judged(guilty=bool(refused))
         return refused
 
@@ -208,6 +220,7 @@ class Handover:
     async def _write_once(self, parts: Sequence[_Part]) -> None:
         points = sum(part.rows.points for part in parts)
         await self._once(lambda: self._sink.write([part.rows for part in parts]), self._parts.pace, points)
+        self._taken_values += 1
 
     async def _report_once(self, notes: Sequence[_Note]) -> None:
         await self._once(lambda: self._sink.report([note.event for note in notes]), self._notes.pace, len(notes))
@@ -248,7 +261,7 @@ class Handover:
             except (ValueError, *FAILURES) as error:
                 reasons[number] = f"it cannot be read: {error}"
         await self._retry(notes, self._notes, reasons)
-        await self._retry(parts, _Way(self._write_once, _cut, self._parts.pace), reasons)
+        await self._retry(parts, _Way(self._write_once, _cut, _ones, self._parts.pace), reasons)
         return reasons
 
     async def _retry(self, pieces: Sequence[_P], way: _Way[_P], reasons: list[str]) -> None:
@@ -273,6 +286,10 @@ async def _nothing() -> None:
 
 def _cut(part: _Part) -> list[_Part]:
     return [_Part(part.seq, rows) for rows in halves(part.rows)]
+
+
+def _ones(part: _Part) -> list[_Part]:
+    return [_Part(part.seq, rows) for rows in singles(part.rows)]
 
 
 def _portions(parts: Sequence[_Part], size: int) -> Iterator[list[_Part]]:

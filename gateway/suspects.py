@@ -15,7 +15,8 @@ Key = tuple[str, str, str]
 
 
 class Suspects:
-    """At most a thousand columns are remembered, each with how many of its values were refused since one was not."""
+    """At most a thousand columns are remembered, each with how many of its values were refused since one was
+    accepted."""
 
     def __init__(self) -> None:
         self._refused: dict[Key, int] = {}
@@ -33,24 +34,35 @@ class Suspects:
     def is_proven(self, column: Rows) -> bool:
         return self._refused.get(key(column), 0) >= _PROVEN
 
-    def learn(self, tried: Iterable[Rows], refused: Sequence[Rows]) -> None:
-        """Of the columns `tried`, the values `refused` were refused, and all the others accepted. What was refused and
-        not tried as a suspect becomes one."""
-        bad: dict[Key, int] = {}
-        for rows in refused:
-            bad[key(rows)] = bad.get(key(rows), 0) + rows.points
-        suspects: dict[Key, int] = {}
-        for rows in tried:
-            suspects[key(rows)] = suspects.get(key(rows), 0) + rows.points
-        for one, points in suspects.items():
+    def learn(self, sound: Sequence[Rows], suspect: Sequence[Rows], refused: Iterable[Rows]) -> None:
+        """Of what was tried as sound and as suspect, the values `refused` were refused, and all the others accepted."""
+        bad = _points(refused)
+        if any(one not in self._refused for one in bad):
+            self._accuse(bad, _points(pick(rows, [c]) for rows in sound for c in range(len(rows.schema.columns))))
+        for one, points in _points(suspect).items():
             if one not in bad:
                 self._refused.pop(one, None)
-            elif bad[one] < points:
+            elif one in self._refused:
+                self._refused[one] = self._refused[one] + points if bad[one] >= points else 0
+
+    def _accuse(self, bad: dict[Key, int], tried: dict[Key, int]) -> None:
+        """Where all columns are bad, or some values of more than half of them, it is not for being these columns: rows
+        that are too old, say."""
+        guilty = [one for one in bad if one in tried]
+        if len(guilty) == len(tried):
+            return
+        for one in guilty[: _MOST - len(self._refused)]:
+            if bad[one] >= tried[one]:
+                self._refused[one] = bad[one]
+            elif 2 * len(guilty) <= len(tried):
                 self._refused[one] = 0
-        for one, points in bad.items():
-            if one in self._refused or len(self._refused) < _MOST:
-                whole = one in suspects and points >= suspects[one]
-                self._refused[one] = self._refused.get(one, 0) + points if whole else 0
+
+
+def _points(columns: Iterable[Rows]) -> dict[Key, int]:
+    points: dict[Key, int] = {}
+    for rows in columns:
+        points[key(rows)] = points.get(key(rows), 0) + rows.points
+    return points
 
 
 def key(column: Rows) -> Key:

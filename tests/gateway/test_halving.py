@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from gateway.halving import halves, pick
+from gateway.halving import halves, pick, singles
 from gateway.journal import codec
 from gateway.model import Rows
 from tests.gateway.build import NOW, group, scan
@@ -33,3 +35,10 @@ def test_picking_keeps_status_and_order() -> None:
     assert some.status is not None
     assert some.status.tolist() == [[0x8000_0000, 0]] * 2
     assert [plane.shape for plane in some.values] == [(2, 1), (2, 1)]
+
+
+def test_singles_are_all_values_that_are_there() -> None:
+    ones = singles(pick(rows(2), [1, 3]))
+    assert [one.values[0].tolist() for one in ones] == [[[10]], [[11]], [["s0"]], [["s1"]]]
+    absent = replace(rows(2), present=np.array([[True, False, False, False], [False, False, False, True]]))
+    assert [one.values[0].tolist() for one in singles(absent)] == [[[0]], [["s1"]]]
