@@ -77,7 +77,7 @@ _P = TypeVar("_P", bound=_Piece)
 
 @dataclass(frozen=True, slots=True)
 class _Way(Generic[_P]):
-    """How pieces of one kind reach the sink. `split` cuts one in two, or returns nothing; `ones` into all that it is."""
+    """How pieces of one kind reach the sink. `split` cuts one in two, or returns nothing; `ones` cuts it up."""
 
     write: Callable[[Sequence[_P]], Awaitable[None]]
     split: Callable[[_P], Sequence[_P]]
