@@ -130,7 +130,8 @@ class Forwarder:
         self.online, self.reason = True, ""
 
     def _down(self, error: Exception) -> int:
-        """Says so once, and returns how long to wait, in nanoseconds."""
+        """Says so once, and returns how long to wait, in nanoseconds: partly by chance, whatever the far end wishes, so
+        that those that were sent away together do not come back together."""
         self.retries += 1
         self.online = False
         self.reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
@@ -139,9 +140,9 @@ class Forwarder:
             return self._unreachable.fail()
         wait = self._backoff.fail()
         if isinstance(error, ConnectionLost):
-            return max(wait, round((error.retry_after_s or 0) * SECOND))
+            return wait + round((error.retry_after_s or 0) * SECOND)
         if isinstance(error, SinkHeld):
-            return max(wait, _HELD)
+            return wait + _HELD
         if not isinstance(error, (ServerFailed, TimeoutError)):
             _log.exception("sink %s", self.name)
         return wait
