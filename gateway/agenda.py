@@ -19,8 +19,9 @@ from gateway.share import Share
 LATE = 10 * SECOND
 """Live data of that age is none."""
 
-_MOST_GAPS = 64
-"""A sink that is always too slow does not cut its backlog into ever more pieces."""
+_MOST_PIECES = 1024
+_MOST_LATE = 64
+"""Neither a sink that comes and goes nor one that is always too slow cuts its backlog into ever more pieces."""
 _PATIENCE = 100 * MILLISECOND
 
 
@@ -53,7 +54,7 @@ class Agenda:
     def rebase(self) -> None:
         """After an outage: what came last is live, what waited is backlog."""
         for stream in TELEMETRY:
-            self._rebase(stream)
+            self._rebase(stream, _MOST_PIECES)
 
     def events(self) -> Work | None:
         return _work(Stream.EVENTS, self._first(Stream.EVENTS, 0, self._delivery(Stream.EVENTS).head.seq))
@@ -83,8 +84,8 @@ class Agenda:
         if work.live:
             age = max((self._clock.now() - int(rows.gateway_time[0]) for rows in chunks[0].rows), default=0)
             self.share.arrived(age)
-            if age > LATE and len(self._delivery(work.stream).ranges) < _MOST_GAPS:
-                self._rebase(work.stream)
+            if age > LATE:
+                self._rebase(work.stream, _MOST_LATE)
 
     def missed(self, work: Work) -> None:
         """Nothing was to be had: it is held back, or a segment was closed or dropped under us. Others go on, and this
@@ -146,8 +147,10 @@ class Agenda:
             free.remove(*hole)
         return free
 
-    def _rebase(self, stream: Stream) -> None:
-        self._edges[stream] = max(self._edges[stream], self._delivery(stream).head.seq - 1)
+    def _rebase(self, stream: Stream, most: int) -> None:
+        delivery = self._delivery(stream)
+        if len(delivery.ranges) < most:
+            self._edges[stream] = max(self._edges[stream], delivery.head.seq - 1)
 
     def _delivery(self, stream: Stream) -> Delivery:
         return self._journal.deliveries[self._name, stream]

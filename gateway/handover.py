@@ -102,6 +102,8 @@ class Handover:
         self._failures = 0
         self._failed_alike = 0
         self._failure = ""
+        self._failed = (Stream.EVENTS, 0, 0)
+        """The stream, and the first and last chunk, that a server's failure came to last."""
         self._doubts: dict[tuple[Stream, int], int] = {}
 
     def size(self, stream: Stream) -> int:
@@ -112,10 +114,15 @@ class Handover:
         """What the server refuses of them; it has the rest. Raises what the sink raises, `Unproven`, TimeoutError and
         `FAILURES`: then they are to be given again."""
         taken = self._evidence(stream)
-        refused = await (self._report(chunks) if stream is Stream.EVENTS else self._write(chunks))
+        try:
+            refused = await (self._report(chunks) if stream is Stream.EVENTS else self._write(chunks))
+        except ServerFailed:
+            self._failed = stream, chunks[0].seq, chunks[-1].seq
+            raise
         if refused and not self._is_proven((stream, chunks[0].seq), taken):
             raise Unproven(f"it accepts nothing: {refused[0].reason}")
-        self._failed_alike = 0
+        if self._failed[0] is stream and chunks[0].seq <= self._failed[2] and self._failed[1] <= chunks[-1].seq:
+            self._failed_alike = 0
         return refused
 
     def _evidence(self, stream: Stream) -> int:
@@ -208,7 +215,8 @@ class Handover:
         return refused
 
     def _is_suspect(self, error: ServerFailed) -> bool:
-        """A permanent refusal may come disguised as a server's failure: after several alike, look for a culprit."""
+        """A permanent refusal may come disguised as a server's failure: after several alike, look for a culprit. That
+        other chunks go well in between says nothing about it."""
         self._failed_alike = self._failed_alike + 1 if str(error) == self._failure else 1
         self._failure = str(error)
         return self._failed_alike >= _ALIKE

@@ -143,6 +143,15 @@ def test_a_sink_that_is_always_late_does_not_shred_its_backlog(books: Books) -> 
     assert len(books.deliveries["cloud", NORMAL].ranges) <= 65
 
 
+def test_nor_does_one_that_comes_and_goes(books: Books) -> None:
+    agenda = books.agenda()
+    for _ in range(3000):
+        books.put(NORMAL, 3)
+        agenda.rebase()
+        books.take(agenda)
+    assert len(books.deliveries["cloud", NORMAL].ranges) <= 1025
+
+
 def missed(books: Books, agenda: Agenda, points: int = POINTS) -> Work:
     work = agenda.next(points)
     assert work is not None

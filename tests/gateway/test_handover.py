@@ -172,6 +172,29 @@ async def test_a_refusal_in_disguise_is_found_again_at_once(server: Server, hand
         assert len(await handover.give(NORMAL, [chunk(seq)])) == ROWS
 
 
+async def test_a_refusal_in_disguise_is_found_while_all_else_goes_well(server: Server, handover: Handover) -> None:
+    """It is in the backlog, and live data comes between any two attempts."""
+    server.is_bad, server.refusal = lambda tag, value: value == 7, ServerFailed
+    for seq in range(1, 5):
+        with pytest.raises(ServerFailed):
+            await handover.give(NORMAL, [chunk(0)])
+        assert await handover.give(NORMAL, [chunk(seq)]) == []
+    assert len(await handover.give(NORMAL, [chunk(0)])) == 1
+
+
+async def test_failures_that_pass_convict_nobody(server: Server, handover: Handover) -> None:
+    """However alike they are: each time the second attempt goes well."""
+    server.refusal = ServerFailed
+    for seq in range(10):
+        server.is_bad = lambda tag, value: True
+        with pytest.raises(ServerFailed):
+            await handover.give(NORMAL, [chunk(seq)])
+        server.is_bad = lambda tag, value: False
+        requests = server.requests
+        assert await handover.give(NORMAL, [chunk(seq)]) == []
+        assert server.requests == requests + 1
+
+
 async def test_a_server_that_fails_is_not_taken_to_refuse_suspects(server: Server, handover: Handover) -> None:
     """It fails after the sound part, just when a column that was refused before is tried."""
     server.is_bad = lambda tag, value: tag == "t7"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ChunkRejected, ChunkTooLarge, SinkHeld
 from gateway.model import AlarmChanged, AlarmState, Value, ValueType
+from gateway.registry import Registry
 from gateway.sinks._line import Dialect, Renderer
 from gateway.sinks.influxdb import Settings, Sink
 from tests.gateway.sinks.lineprotocol import parse
@@ -98,6 +100,25 @@ async def test_a_conflict_of_types_is_rejected(influx: Influxd, sink: Sink) -> N
     with pytest.raises(ChunkRejected, match="field type conflict"):
         await sink.write([rows({"x": F64, "y": F64}, (1.5, 2.5), times=[START + 1])])
     assert len(influx.query("select * from fast", "plant")) == 1  # the whole line is gone, y too
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(list(ValueType)), min_size=2, max_size=8))
+async def test_fields_that_keep_their_type_conflict_with_none(
+    influx: Influxd, sink: Sink, types: list[ValueType]
+) -> None:
+    """D3: a tag that comes with another type every time, from one device and another."""
+    influx.create("plant")
+    registry = Registry(())
+    for number, type in enumerate(types):
+        values: list[Value] = ["", "7"] if type is TEXT else [0, 1]
+        limits = np.iinfo(type.value) if "int" in type else None
+        values += [] if limits is None else [int(limits.min), int(limits.max)]
+        times = [START + 10 * number + place for place in range(len(values))]
+        batch = rows({"t": type}, *[(value,) for value in values], times=times, device=f"d{number % 2}")
+        registry.admit(batch.schema)
+        await sink.write([registry.convert(batch)])
+        assert len(influx.query(f"select * from fast where time >= {times[0]}", "plant")) == len(values)
 
 
 async def test_too_much_at_once_is_too_large(sink: Sink) -> None:
