@@ -78,7 +78,8 @@ class Agenda:
         self._stretch = 1
         if work.stream is Stream.EVENTS:
             return
-        self._per_chunk = max(1.0, sum(chunk.points for chunk in chunks) / len(chunks))
+        numbers = chunks[-1].seq + 1 - chunks[0].seq
+        self._per_chunk = max(1.0, sum(chunk.points for chunk in chunks) / numbers)
         if work.contended:
             self.share.spend(duration, work.live)
         if work.live:

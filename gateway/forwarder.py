@@ -34,6 +34,7 @@ class Forwarder:
     def __init__(self, name: str, sink: Sink, journal: Journal, clock: Clock, *, newest_first: bool = False) -> None:
         self.name = name
         self.sink = sink
+        self.newest_first = newest_first
         self.notices = Notices(_log)
         self.online = False
         self.reason = "not tried yet"
