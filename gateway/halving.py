@@ -3,7 +3,7 @@ with a value (its type, its name) is mostly wrong with its whole column. Pure.""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,11 +52,11 @@ def crop(rows: Rows, part: slice) -> Rows:
     )
 
 
-def singles(rows: Rows) -> list[Rows]:
+def singles(rows: Rows) -> Iterator[Rows]:
     """Value by value, without those that are not there."""
-    ones = [
-        crop(pick(rows, [column]), slice(row, row + 1))
-        for column in range(len(rows.schema.columns))
-        for row in range(len(rows.gateway_time))
-    ]
-    return [one for one in ones if one.points]
+    for number in range(len(rows.schema.columns)):
+        column = pick(rows, [number])
+        for row in range(len(rows.gateway_time)):
+            one = crop(column, slice(row, row + 1))
+            if one.points:
+                yield one

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -22,18 +22,20 @@ from gateway.clock import Clock
 from gateway.contracts import Sink
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed
 from gateway.fitting import Fitting
-from gateway.halving import crop, halves, singles
+from gateway.halving import crop
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.journal import Journal
 from gateway.journal.store import FAILURES
 from gateway.letter import event_letter, letter, reopen
 from gateway.model import AnyEvent, Rows
 from gateway.pace import Pace
+from gateway.portion import Part, cut, ones, portions
 from gateway.suspects import Key, Suspects, key
 
 _ALIKE = 5
 _DOUBTS = 100
 _RETRIED = 1000
+_GENTLY = 50
 _WRITE_SECONDS = 60.0
 
 
@@ -52,14 +54,6 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Some rows of one chunk."""
-
-    seq: int
-    rows: Rows
-
-
-@dataclass(frozen=True, slots=True)
 class _Note:
     """An event of one chunk."""
 
@@ -72,6 +66,7 @@ class _Piece(Protocol):
     def seq(self) -> int: ...
 
 
+_T = TypeVar("_T")
 _P = TypeVar("_P", bound=_Piece)
 
 
@@ -81,11 +76,13 @@ class _Way(Generic[_P]):
 
     write: Callable[[Sequence[_P]], Awaitable[None]]
     split: Callable[[_P], Sequence[_P]]
-    ones: Callable[[_P], Sequence[_P]]
+    ones: Callable[[_P], Iterable[_P]]
     pace: Pace
 
 
 class Handover:
+    """One sink's. What it says of the server is remembered from one `give` to the next."""
+
     def __init__(self, name: str, sink: Sink, journal: Journal, clock: Clock) -> None:
         self.urgent: Callable[[], Awaitable[None]] = _nothing
         """Awaited before every write of values: it may give what shall not wait until all of a chunk is written."""
@@ -97,7 +94,7 @@ class Handover:
         self._fitting = Fitting(name, journal) if sink.ability.typed else None
         self._turn = asyncio.Lock()
         self._notes = _Way(self._report_once, lambda note: (), lambda note: [note], Pace())
-        self._parts = _Way(self._write_next, _cut, _ones, Pace())
+        self._parts = _Way(self._write_next, cut, ones, Pace())
         self._suspects = Suspects()
         self._failures = 0
         self._failed_alike = 0
@@ -146,50 +143,52 @@ class Handover:
 
     async def _write(self, chunks: Sequence[Chunk]) -> list[Refusal]:
         """Columns that were refused before travel apart, so that they do not stop the others again."""
-        sound: list[_Part] = []
-        suspect: list[_Part] = []
+        sound: list[Part] = []
+        suspect: list[Part] = []
         for chunk in chunks:
             for rows in chunk.rows:
                 good, bad = self._suspects.sort(await self._fit(rows))
-                sound.extend(_Part(chunk.seq, part) for part in good)
-                suspect.extend(_Part(chunk.seq, part) for part in bad)
-        refused: list[tuple[_Part, str]] = []
-        for portion in _portions(sound, self._parts.pace.size):
+                sound.extend(Part(chunk.seq, part) for part in good)
+                suspect.extend(Part(chunk.seq, part) for part in bad)
+        refused: list[tuple[Part, str]] = []
+        for portion in portions(sound, self._parts.pace.size):
             refused += await self._deliver(portion, self._parts)
         refused += await self._try_suspects(suspect, sound)
         if suspect or refused:
             self._suspects.learn(
                 *([part.rows for part in parts] for parts in (sound, suspect, [p for p, _ in refused]))
             )
-        return [Refusal(part.seq, letter(part.rows), part.rows.points, reason) for part, reason in refused]
+        return [
+            Refusal(part.seq, letter(part.rows), part.rows.points, reason) async for part, reason in _gently(refused)
+        ]
 
     async def _fit(self, rows: Rows) -> Rows:
         return rows if self._fitting is None else await self._fitting.fit(rows)
 
     # What was refused before
 
-    async def _try_suspects(self, suspect: Sequence[_Part], sound: Sequence[_Part]) -> list[tuple[_Part, str]]:
+    async def _try_suspects(self, suspect: Sequence[Part], sound: Sequence[Part]) -> list[tuple[Part, str]]:
         """Their refusal may come disguised as a server's failure, and at once. So that a failure is not taken for a
         refusal, the server has to take something sound once more."""
         failures = self._failures
-        proven: defaultdict[Key, list[_Part]] = defaultdict(list)
-        others: list[_Part] = []
+        proven: defaultdict[Key, list[Part]] = defaultdict(list)
+        others: list[Part] = []
         for part in suspect:
             (proven[key(part.rows)] if self._suspects.is_proven(part.rows) else others).append(part)
         refused = await self._deliver(others, self._parts, at_once=True)
         for column in proven.values():
             refused += await self._try_column(column)
         if self._failures > failures and sound:
-            await self._write_next([_Part(sound[-1].seq, crop(sound[-1].rows, slice(-1, None)))])
+            await self._write_next([Part(sound[-1].seq, crop(sound[-1].rows, slice(-1, None)))])
         return refused
 
-    async def _try_column(self, parts: Sequence[_Part]) -> list[tuple[_Part, str]]:
+    async def _try_column(self, parts: Sequence[Part]) -> list[tuple[Part, str]]:
         """One request for a column that has gone bad, however much there is of it: its last value stands for all."""
-        ones = [one for part in parts for one in _ones(part)]
-        reason = await bisection.fault(self._write_next, ones[-1:])
+        values = [one async for one in _gently(one for part in parts for one in ones(part))]
+        reason = await bisection.fault(self._write_next, values[-1:])
         if reason is None:
-            return await self._deliver(ones[:-1], self._parts, at_once=True)
-        return [(one, str(reason)) for one in ones]
+            return await self._deliver(values[:-1], self._parts, at_once=True)
+        return [(one, str(reason)) for one in values]
 
     # One call at a time
 
@@ -210,7 +209,10 @@ class Handover:
         try:
             refused = await bisection.narrow(pieces, refusal, way.write, way.split)
         except bisection.NothingTaken as error:
-            refused = [(one, str(error)) for piece in pieces for one in way.ones(piece)]
+            if isinstance(error.__cause__, ServerFailed):
+                raise Unproven(str(error)) from error
+            every = (one for piece in pieces for one in way.ones(piece))
+            refused = [(one, str(error)) async for one in _gently(every)]
         way.pace.judged(guilty=bool(refused))
         return refused
 
@@ -221,11 +223,11 @@ class Handover:
         self._failure = str(error)
         return self._failed_alike >= _ALIKE
 
-    async def _write_next(self, parts: Sequence[_Part]) -> None:
+    async def _write_next(self, parts: Sequence[Part]) -> None:
         await self.urgent()
         await self._write_once(parts)
 
-    async def _write_once(self, parts: Sequence[_Part]) -> None:
+    async def _write_once(self, parts: Sequence[Part]) -> None:
         points = sum(part.rows.points for part in parts)
         await self._once(lambda: self._sink.write([part.rows for part in parts]), self._parts.pace, points)
         self._taken_values += 1
@@ -257,19 +259,19 @@ class Handover:
         """What comes of sending the contents of dead letters again: of each why not, or nothing where it went through.
         May run beside `give`."""
         reasons = ["it was not tried"] * len(contents)
-        parts: list[_Part] = []
+        parts: list[Part] = []
         notes: list[_Note] = []
-        for number, content in enumerate(contents):
+        async for number, content in _gently(enumerate(contents)):
             try:
                 one = reopen(content)
                 if isinstance(one, Rows):
-                    parts.append(_Part(number, await self._fit(one)))
+                    parts.append(Part(number, await self._fit(one)))
                 else:
                     notes.append(_Note(number, one))
             except (ValueError, *FAILURES) as error:
                 reasons[number] = f"it cannot be read: {error}"
         await self._retry(notes, self._notes, reasons)
-        await self._retry(parts, _Way(self._write_once, _cut, _ones, self._parts.pace), reasons)
+        await self._retry(parts, _Way(self._write_once, cut, ones, self._parts.pace), reasons)
         return reasons
 
     async def _retry(self, pieces: Sequence[_P], way: _Way[_P], reasons: list[str]) -> None:
@@ -292,39 +294,9 @@ async def _nothing() -> None:
     return None
 
 
-def _cut(part: _Part) -> list[_Part]:
-    return [_Part(part.seq, rows) for rows in halves(part.rows)]
-
-
-def _ones(part: _Part) -> list[_Part]:
-    return [_Part(part.seq, rows) for rows in singles(part.rows)]
-
-
-def _portions(parts: Sequence[_Part], size: int) -> Iterator[list[_Part]]:
-    """Equal portions of about `size` points, each to be written at once. A part goes into two where need be; a row goes
-    whole."""
-    total = sum(part.rows.points for part in parts)
-    share = max(1.0, total / max(1, round(total / size)))
-    portion: list[_Part] = []
-    room = share
-    for part in parts:
-        for piece in _slices(part, share, room):
-            if portion and room <= 0:
-                yield portion
-                portion, room = [], room + share
-            portion.append(piece)
-            room -= piece.rows.points
-    if portion:
-        yield portion
-
-
-def _slices(part: _Part, share: float, room: float) -> Iterator[_Part]:
-    """So many rows as there is still room for, and then as much as makes a share, until all are there."""
-    count = len(part.rows.gateway_time)
-    each = part.rows.points / max(1, count) or 1.0
-    at = 0
-    while at < count:
-        rows = max(1, round((room if room > 0 else share) / each))
-        yield part if at == 0 and rows >= count else _Part(part.seq, crop(part.rows, slice(at, at + rows)))
-        at += rows
-        room = share
+async def _gently(items: Iterable[_T]) -> AsyncIterator[_T]:
+    """Thousands of values, one by one, are made to wait for whoever else has to do."""
+    for number, item in enumerate(items):
+        if number % _GENTLY == 0:
+            await asyncio.sleep(0)
+        yield item

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from gateway.halving import pick
 from gateway.model import Rows
 
@@ -38,7 +40,7 @@ class Suspects:
         """Of what was tried as sound and as suspect, the values `refused` were refused, and all the others accepted."""
         bad = _points(refused)
         if any(one not in self._refused for one in bad):
-            self._accuse(bad, _points(pick(rows, [c]) for rows in sound for c in range(len(rows.schema.columns))))
+            self._accuse(bad, _by_column(sound))
         for one, points in _points(suspect).items():
             if one not in bad:
                 self._refused.pop(one, None)
@@ -56,6 +58,18 @@ class Suspects:
                 self._refused[one] = bad[one]
             elif 2 * len(guilty) <= len(tried):
                 self._refused[one] = 0
+
+
+def _by_column(batch: Iterable[Rows]) -> dict[Key, int]:
+    """How many values there are of each column."""
+    points: dict[Key, int] = {}
+    for rows in batch:
+        schema, count = rows.schema, len(rows.gateway_time)
+        there = [count] * len(schema.columns) if rows.present is None else np.count_nonzero(rows.present, axis=0)
+        for column, values in zip(schema.columns, there, strict=True):
+            one = schema.device, schema.group, column.name
+            points[one] = points.get(one, 0) + int(values)
+    return points
 
 
 def _points(columns: Iterable[Rows]) -> dict[Key, int]:

@@ -38,7 +38,7 @@ def test_picking_keeps_status_and_order() -> None:
 
 
 def test_singles_are_all_values_that_are_there() -> None:
-    ones = singles(pick(rows(2), [1, 3]))
+    ones = list(singles(pick(rows(2), [1, 3])))
     assert [one.values[0].tolist() for one in ones] == [[[10]], [[11]], [["s0"]], [["s1"]]]
     absent = replace(rows(2), present=np.array([[True, False, False, False], [False, False, False, True]]))
     assert [one.values[0].tolist() for one in singles(absent)] == [[[0]], [["s1"]]]

@@ -182,6 +182,17 @@ async def test_a_refusal_in_disguise_is_found_while_all_else_goes_well(server: S
     assert len(await handover.give(NORMAL, [chunk(0)])) == 1
 
 
+async def test_a_server_that_fails_on_all_of_it_convicts_nothing(server: Server, handover: Handover) -> None:
+    """However often, and though it takes all else: it may be sick, and one day well."""
+    for seq in range(1, 20):
+        server.is_bad, server.refusal = lambda tag, value: True, ServerFailed
+        with pytest.raises(ServerFailed):
+            await handover.give(NORMAL, [chunk(0)])
+        server.is_bad = lambda tag, value: False
+        await handover.give(NORMAL, [chunk(seq)])
+    assert await handover.give(NORMAL, [chunk(0)]) == []
+
+
 async def test_failures_that_pass_convict_nobody(server: Server, handover: Handover) -> None:
     """However alike they are: each time the second attempt goes well."""
     server.refusal = ServerFailed

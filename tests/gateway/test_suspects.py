@@ -23,7 +23,7 @@ def names(parts: tuple[Rows, ...]) -> list[list[str]]:
 def test_they_travel_apart_until_they_are_cleared() -> None:
     suspects = Suspects()
     assert suspects.sort(whole := batch()) == ((whole,), ())
-    suspects.learn([whole], [], singles(column(2))[:1])
+    suspects.learn([whole], [], list(singles(column(2)))[:1])
     good, bad = suspects.sort(whole)
     assert (names(good), names(bad)) == ([["a", "b", "d"]], [["c"]])
     assert not suspects.is_proven(bad[0]), "only one of its values was refused"
@@ -37,7 +37,7 @@ def test_a_column_is_proven_bad_by_values_in_a_row() -> None:
     assert not suspects.is_proven(column(2))
     suspects.learn([], [column(2, 4)], singles(column(2, 4)))
     assert suspects.is_proven(column(2))
-    suspects.learn([], [column(2, 4)], singles(column(2, 4))[1:])
+    suspects.learn([], [column(2, 4)], list(singles(column(2, 4)))[1:])
     assert not suspects.is_proven(column(2)), "one was accepted"
     assert names(suspects.sort(batch())[1]) == [["c"]]
 
