@@ -108,16 +108,16 @@ class Forwarder:
             return False
         taken = self._handover.taken
         refused = await self._handover.give(work.stream, chunks)
-        self._journal.settle(self.name, chunks, self._bury(refused))
+        self._journal.settle(self.name, chunks, self._bury(work.stream, refused))
         self._agenda.done(work, chunks, self._clock.monotonic() - began)
         self.notices.expire(self._clock.monotonic())
         return self._handover.taken > taken
 
-    def _bury(self, refused: Iterable[Refusal]) -> dict[int, list[DeadLetter]]:
+    def _bury(self, stream: Stream, refused: Iterable[Refusal]) -> dict[int, list[DeadLetter]]:
         """Dead letters by chunk number."""
         letters: dict[int, list[DeadLetter]] = {}
         for one in refused:
-            dead = DeadLetter(self.name, self._clock.now(), one.points, one.reason, one.content)
+            dead = DeadLetter(self.name, self._clock.now(), one.points, one.reason, one.content, stream)
             letters.setdefault(one.seq, []).append(dead)
             self.notices.begin(f"sink {self.name}", f"refused for good: {one.reason}", self._clock.monotonic())
         return letters

@@ -100,7 +100,7 @@ class Handover:
         self._failed_alike = 0
         self._failure = ""
         self._failed = (Stream.EVENTS, 0, 0)
-        """The stream, and the first and last chunk, that a server's failure came to last."""
+        """The stream, and the chunks from the first to before the second, that a server's failure came to last."""
         self._doubts: dict[tuple[Stream, int], int] = {}
 
     def size(self, stream: Stream) -> int:
@@ -114,11 +114,11 @@ class Handover:
         try:
             refused = await (self._report(chunks) if stream is Stream.EVENTS else self._write(chunks))
         except ServerFailed:
-            self._failed = stream, chunks[0].seq, chunks[-1].seq
+            self._failed = stream, chunks[0].seq, chunks[-1].stop
             raise
         if refused and not self._is_proven((stream, chunks[0].seq), taken):
             raise Unproven(f"it accepts nothing: {refused[0].reason}")
-        if self._failed[0] is stream and chunks[0].seq <= self._failed[2] and self._failed[1] <= chunks[-1].seq:
+        if self._failed[0] is stream and chunks[0].seq < self._failed[2] and self._failed[1] < chunks[-1].stop:
             self._failed_alike = 0
         return refused
 

@@ -43,14 +43,14 @@ class Books:
         stop = min(work.stop, work.start + max(1, points // POINTS))
         chunks = [self._chunk(work.stream, seq, age) for seq in range(work.start, stop)]
         for chunk in chunks:
-            self.deliveries["cloud", work.stream].settle(chunk.seq, POINTS)
+            self.deliveries["cloud", work.stream].settle(chunk)
         agenda.done(work, chunks, duration)
         return Work(work.stream, work.first, work.start, stop, work.live, work.contended)
 
     def _chunk(self, stream: Stream, seq: int, age: int) -> Chunk:
         batch = rows({"t": ValueType.BOOL}, (True,))
         batch.gateway_time[:] = self.clock.now() - age
-        return Chunk(stream, seq, POINTS, (batch,))
+        return Chunk(stream, seq, seq + 1, POINTS, (batch,))
 
     def drain(self, agenda: Agenda, points: int = POINTS) -> list[tuple[Stream, int]]:
         taken = []

@@ -21,6 +21,7 @@ from gateway.forwarder import Forwarder
 from gateway.journal.catalog import FieldType
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.journal import Journal
+from gateway.journal.keys import KeyRing
 from gateway.letter import reopen
 from gateway.model import AnyEvent, DataLost, Priority, Rows
 from gateway.notice import Notices
@@ -100,7 +101,7 @@ async def rigged(
 ) -> AsyncIterator[Rig]:
     """Pauses are not waited for: they are a matter of `backoff`."""
     clock = ManualClock()
-    journal = Journal(tmp_path, b"k" * 32, clock, SETTINGS)
+    journal = Journal(tmp_path, KeyRing(b"k" * 32), clock, SETTINGS)
     await journal.open(["cloud"])
     sink = sink or ChaosSink()
     forwarder = Forwarder("cloud", sink, journal, clock, newest_first=newest_first)

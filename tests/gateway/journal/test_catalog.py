@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.journal.catalog import Catalog, FieldType
+from gateway.journal.keys import KeyRing
 from gateway.model import ValueType
 
-KEY = b"k" * 32
+KEY = KeyRing(b"k" * 32)
 FIRST = FieldType("press-1", "fast", "t", ValueType.INT16)
 
 
