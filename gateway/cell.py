@@ -19,6 +19,7 @@ from gateway.clock import SECOND, Clock, SystemClock
 from gateway.commands import Commands
 from gateway.contracts import Driver, Receiver, Sink
 from gateway.crew import Crew
+from gateway.fields import SinkSettings
 from gateway.forwarder import Forwarder
 from gateway.generation import Generation
 from gateway.graft import graft_links, graft_rules
@@ -162,7 +163,11 @@ class Cell:
 
     def _forwarder(self, name: str, sink: Sink) -> Forwarder:
         known = self.forwarders.get(name)
-        return known if known is not None and known.sink is sink else Forwarder(name, sink, self.journal, self.clock)
+        if known is not None and known.sink is sink:
+            return known
+        settings = next(entry.settings for entry in self.configuration.sinks if entry.name == name)
+        newest_first = isinstance(settings, SinkSettings) and settings.backlog == "newest_first"
+        return Forwarder(name, sink, self.journal, self.clock, newest_first=newest_first)
 
     # The life of the process
 

@@ -31,6 +31,7 @@ from gateway.journal.keys import KeyRing, SealBroken
 from gateway.journal.ranges import Range
 from gateway.journal.seal import Seal
 from gateway.journal.segment import Mark
+from gateway.model import ValueType
 
 _metadata = MetaData()
 _segment = Table(
@@ -86,6 +87,15 @@ _dead_letter = Table(
     Column("points", Integer, nullable=False),
     Column("key", Integer, nullable=False),
     Column("body", BLOB, nullable=False),
+)
+_field = Table(
+    "field",
+    _metadata,
+    Column("sink", String, primary_key=True),
+    Column("tag_group", String, primary_key=True),
+    Column("tag", String, primary_key=True),
+    Column("device", String, nullable=False),
+    Column("type", String, nullable=False),
 )
 _loss = Table(
     "loss",
@@ -181,6 +191,16 @@ class _Body(msgspec.Struct, array_like=True):
 
     reason: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """The type that a sink's field was first sent with, and by which device. A field belongs to a tag group."""
+
+    device: str
+    group: str
+    tag: str
+    type: ValueType
 
 
 class Catalog:
@@ -358,6 +378,20 @@ class Catalog:
         with self._engine.connect() as connection:
             mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
         return self._keys.is_current(mark or b"")
+
+    def field_types(self, sink: str) -> list[FieldType]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_field).where(_field.c.sink == sink))
+            return [FieldType(row.device, row.tag_group, row.tag, ValueType(row.type)) for row in rows]
+
+    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        """On disk when this returns. A field that has a type keeps it."""
+        rows = [
+            {"sink": sink, "tag_group": field.group, "tag": field.tag, "device": field.device, "type": field.type.value}
+            for field in new
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(insert(_field).prefix_with("OR IGNORE"), rows)
 
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")

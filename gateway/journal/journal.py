@@ -18,7 +18,7 @@ from weakref import WeakSet
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
 from gateway.journal.calendar import Calendar, Stamp
-from gateway.journal.catalog import DeadLetter, Head, Loss, Standing
+from gateway.journal.catalog import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.keys import KeyRing, save
@@ -336,6 +336,14 @@ class Journal:
                 now = self._clock.now()
                 self._notes.losses.append(Loss(now, letter.sink, letter.stream, 0, 0, letter.points, 0, 0, _GIVEN_UP))
         self._notes.is_dirty = True
+
+    async def field_types(self, sink: str) -> list[FieldType]:
+        """The types that the fields of `sink` were first sent with. Raises `FAILURES`."""
+        return await self.own(lambda: self.store.field_types(sink))
+
+    async def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        """On disk when this returns; a field that has a type keeps it. Raises `FAILURES`."""
+        await self.own(lambda: self.store.note_types(sink, new))
 
     async def losses(self) -> list[Loss]:
         """The drop ledger, oldest first."""

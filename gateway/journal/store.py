@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
-from gateway.journal.catalog import Catalog, DeadLetter, Entry, Head, Loss, Standing
+from gateway.journal.catalog import Catalog, DeadLetter, Entry, FieldType, Head, Loss, Standing
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.dating import Offset, Offsets, Origin
@@ -290,6 +290,12 @@ class Store:
 
     def dead_letters(self) -> list[DeadLetter]:
         return self._catalog.dead_letters()
+
+    def field_types(self, sink: str) -> list[FieldType]:
+        return self._catalog.field_types(sink)
+
+    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        self._catalog.note_types(sink, new)
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
         return self._catalog.losses(untold)
