@@ -15,8 +15,8 @@ _BYTES = 16
 def row_id(  # noqa: PLR0913 - what identifies a row has that many parts
     site: str, cell: str, device: str, group: str, time: int, content: bytes
 ) -> str:
-    """32 hexadecimal digits. `time` is the source time in nanoseconds, `content` what is said of the row, always encoded
-    in the same way."""
+    """32 hexadecimal digits. `time` is the source time in nanoseconds, `content` what is said of the row, always
+    encoded in the same way."""
     return _digest(b"row", *_texts(site, cell, device, group), str(time).encode(), content)
 
 
