@@ -278,6 +278,12 @@ class Journal:
         """All of them, those not yet on disk included."""
         return await self._own(self._store.dead_letters) + self._letters
 
+    async def remember(self, order: str, expires: int) -> bool:
+        """On disk when this returns: `order` is taken, and may be forgotten some time after `expires` (nanoseconds
+        UTC). False where it was taken before. Raises `FAILURES`."""
+        now = self._clock.now()
+        return await self._own(lambda: self._store.remember(order, expires, now))
+
     # Housekeeping
 
     async def _tidy(self) -> None:

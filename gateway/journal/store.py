@@ -247,6 +247,9 @@ class Store:
     def dead_letters(self) -> list[DeadLetter]:
         return self._catalog.dead_letters()
 
+    def remember(self, order: str, expires: int, now: int) -> bool:
+        return self._catalog.remember(order, expires, now)
+
     # Housekeeping
 
     def size(self) -> int:

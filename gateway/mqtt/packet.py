@@ -22,11 +22,17 @@ def about_publish(**values: object) -> Properties:
     return properties(PacketTypes.PUBLISH, **values)
 
 
-def publish_size(topic: bytes, about: Properties, payload: bytes) -> int:
-    """How many bytes a PUBLISH of QoS 1 has: what the Maximum Packet Size of a broker counts (3.2.2.3.6)."""
+def length(about: Properties) -> int:
+    """How many bytes the properties of a packet have."""
     packed: bytes = about.pack()  # type: ignore[no-untyped-call]
-    rest = 2 + len(topic) + 2 + len(packed) + len(payload)
-    return 1 + _length_of(rest) + rest
+    return len(packed)
+
+
+def publish_size(topic: str, about: int, payload: bytes) -> int:
+    """How many bytes a PUBLISH of QoS 1 has whose properties have that length: what the Maximum Packet Size of a broker
+    counts (3.2.2.3.6)."""
+    rest = 2 + len(topic.encode()) + 2 + about + len(payload)
+    return 1 + _width(rest) + rest
 
 
 def given(about: Properties | None, name: str, default: Any) -> Any:
@@ -34,6 +40,6 @@ def given(about: Properties | None, name: str, default: Any) -> Any:
     return getattr(about, name, default)
 
 
-def _length_of(number: int) -> int:
+def _width(number: int) -> int:
     """Bytes of a Variable Byte Integer (1.5.5)."""
     return next((size for limit, size in _VARIABLE if number < limit), 4)

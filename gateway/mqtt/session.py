@@ -113,12 +113,18 @@ class Session:
         if reason.is_failure:
             raise ConnectionLost(f"the broker {self.where} refuses us: {reason}")
 
-    async def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
-        """Subscribe to pairs of a topic filter and a QoS. Raises ConfigError for one that the broker does not grant."""
+    @property
+    def stands(self) -> bool:
+        return self._error is None
+
+    async def subscribe(self, filters: Sequence[tuple[str, int]], as_published: bool = False) -> None:
+        """Subscribe to pairs of a topic filter and a QoS. A message says that it is retained only where it was kept for
+        us; `as_published`, also where it was published so just now. Raises ConfigError for a filter that the broker
+        does not grant."""
         for start in range(0, len(filters), FILTERS):
             batch = filters[start : start + FILTERS]
             self.check()
-            _, mid = self._paho.subscribe(self._subscriptions(batch))
+            _, mid = self._paho.subscribe(self._subscriptions(batch, as_published))
             for (text, qos), reason in zip(batch, await self.outcome(self._expect(mid)), strict=False):
                 if reason.is_failure:
                     raise ConfigError(f"the broker {self.where} refuses the subscription to {text!r}: {reason}")
@@ -231,11 +237,12 @@ class Session:
             properties=about,
         )
 
-    def _subscriptions(self, batch: Sequence[tuple[str, int]]) -> Any:
+    def _subscriptions(self, batch: Sequence[tuple[str, int]], as_published: bool) -> Any:
         if not self._is_v5:
             return list(batch)
         # noLocal: what we publish is a command, or the answer to one, and must not come back to us.
-        return [(text, SubscribeOptions(qos=qos, noLocal=True)) for text, qos in batch]
+        options = {"noLocal": True, "retainAsPublished": as_published}
+        return [(text, SubscribeOptions(qos=qos, **options)) for text, qos in batch]
 
     def _expect(self, mid: int | None) -> Answer:
         """The answer to the packet `mid`. Raises ConnectionLost where the session has ended already."""

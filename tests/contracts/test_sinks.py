@@ -27,6 +27,7 @@ from gateway.model import (
 )
 from tests.gateway.sinks.samples import START, rows
 from tests.parts.influxd import Influxd, influxd
+from tests.parts.mosquitto import Mosquitto, Witness
 from tests.parts.process import free_port
 from tests.parts.victoria import Victoria, victoria
 
@@ -128,6 +129,36 @@ class VictoriaMetrics(Stand):
         return len(self.server.export('{__name__="alarms_active",alarm="hot"}').get("alarms_active", []))
 
 
+class Broker(Stand):
+    sink = "mqtt"
+
+    def __init__(self, broker: Mosquitto, witness: Witness) -> None:
+        self.broker = broker
+        self.witness = witness
+
+    def settings(self) -> dict[str, object]:
+        return {"host": "127.0.0.1", "port": self.broker.port}
+
+    def unreachable(self) -> dict[str, object]:
+        return self.settings() | {"port": free_port()}
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        lines = [heard.json for heard in self.witness.all() if heard.topic.split("/")[-1] == group]
+        return [(line["time"], line["values"][tag]) for line in lines if tag in line["values"]]
+
+    def alarms(self) -> int:
+        return sum(heard.json.get("alarm") == "hot" for heard in self.witness.all())
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    part = Mosquitto(tmp_path)
+    witness = Witness(part.port, "edgeward/plant-1/line-a/#")
+    yield Broker(part, witness)
+    witness.stop()
+    part.stop()
+
+
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
     with influxd(tmp_path_factory.mktemp("influxd")) as part:
@@ -145,12 +176,15 @@ def victoria_metrics(tmp_path: Path) -> Iterator[Victoria]:
         pytest.param("files"),
         pytest.param("influx", marks=pytest.mark.real("influxd")),
         pytest.param("victoria_metrics", marks=pytest.mark.real("victoria-metrics")),
+        pytest.param("broker", marks=pytest.mark.real("mosquitto")),
     ]
 )
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
     if request.param == "files":
         return Files(tmp_path)
     server = request.getfixturevalue(request.param)
+    if isinstance(server, Broker):
+        return server
     return Influx(server) if request.param == "influx" else VictoriaMetrics(server)
 
 

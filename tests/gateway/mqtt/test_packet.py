@@ -4,6 +4,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from gateway.mqtt import packet
 from gateway.mqtt.packet import about_publish, given, publish_size
 
 
@@ -15,7 +16,7 @@ def test_the_size_is_what_paho_puts_on_the_wire(length: int, monkeypatch: pytest
     monkeypatch.setattr(client, "_sock", object())
     about = about_publish(UserProperty=("id", "0" * 32), ContentType="application/json")
     client.publish("plant/größe", b"x" * length, qos=1, properties=about)
-    assert publish_size("plant/größe".encode(), about, b"x" * length) == len(sent[0])
+    assert publish_size("plant/größe", packet.length(about), b"x" * length) == len(sent[0])
 
 
 def test_what_a_packet_does_not_say() -> None:
