@@ -50,6 +50,8 @@ _BREATH: Final = 16
 """Messages in one turn of the event loop: about a millisecond's worth."""
 _QUOTA_S: Final = 10.0
 
+_ALIKE: Final = 3
+_MOST_PLACES: Final = 100
 _QUOTA: Final = 151
 _REFUSALS: Final[dict[int, type[GatewayError]]] = {
     135: SinkHeld,  # not authorized
@@ -138,9 +140,15 @@ class _Parcel(NamedTuple):
     """A message with its address. `points` is how many values could be parted."""
 
     topic: str
+    time: int
     body: bytes
     id: str
     points: int
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """What a row keeps when it is parted."""
+        return self.topic, self.time
 
 
 class Sink(contracts.Sink):
@@ -157,6 +165,7 @@ class Sink(contracts.Sink):
         self._patience_s = settings.timeout / SECOND
         self._client_id = settings.client_id or _client_id(settings, site, cell)
         self._session: Session | None = None
+        self._hung_up: dict[tuple[str, int], int] = {}
         self._topic_of = lru_cache(maxsize=4096)(self._fill)
         self._intake: Intake | None = None
         if settings.commands is not None:
@@ -199,12 +208,14 @@ class Sink(contracts.Sink):
     def _rows(self, rows: Iterable[Rows]) -> Iterator[_Parcel]:
         for message in row_messages(rows, self._place):
             id_ = row_id(self._site, self._cell, message.device, message.group, message.time, message.body)
-            yield _Parcel(self._topic_of(message.device, message.group), message.body, id_, message.points)
+            name = self._topic_of(message.device, message.group)
+            yield _Parcel(name, message.time, message.body, id_, message.points)
 
     def _events(self, events: Iterable[AnyEvent]) -> Iterator[_Parcel]:
         for message in event_messages(events, self._place):
             name = topic.fill(self._settings.event_topic, {**self._place, "type": message.kind})
-            yield _Parcel(name, message.body, event_id(self._site, self._cell, message.body), 1)
+            id_ = event_id(self._site, self._cell, message.body)
+            yield _Parcel(name, message.time, message.body, id_, 1)
 
     def _fill(self, device: str, group: str) -> str:
         return topic.fill(self._settings.topic, {**self._place, "device": device, "group": group})
@@ -221,10 +232,7 @@ class Sink(contracts.Sink):
                 _check_size(parcel, session)
             await self._publish(session, parcels)
         except (ChunkRejected, ChunkTooLarge):
-            raise
-        except SessionEnded as error:
-            self._drop()
-            raise _ended(error) from error
+            raise  # where it came with the end of the session, the next write finds that out
         except ConfigError as error:
             self._drop()
             raise SinkHeld(str(error)) from error
@@ -255,21 +263,38 @@ class Sink(contracts.Sink):
     async def _publish(self, session: Session, parcels: Sequence[_Parcel]) -> None:
         """As many at once as the broker bears. Returns when it has acknowledged all."""
         flying: deque[tuple[_Parcel, Answer]] = deque()
-        for number, parcel in enumerate(parcels):
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)
-            async with asyncio.timeout(self._patience_s):
-                flying.append((parcel, await session.send(parcel.topic, parcel.body, _about(parcel.id))))
-            while flying and flying[0][1].done():
-                await self._settle(session, *flying.popleft())
-        for parcel, answer in flying:
-            async with asyncio.timeout(self._patience_s):
-                await self._settle(session, parcel, answer)
+        try:
+            for number, parcel in enumerate(parcels):
+                if number % _BREATH == 0:
+                    await asyncio.sleep(0)
+                async with asyncio.timeout(self._patience_s):
+                    flying.append((parcel, await session.send(parcel.topic, parcel.body, _about(parcel.id))))
+                while flying[0][1].done():
+                    await self._settle(session, flying)
+            while flying:
+                async with asyncio.timeout(self._patience_s):
+                    await self._settle(session, flying)
+        except ConnectionLost as error:
+            raise self._suspect(error, flying) from error
 
-    async def _settle(self, session: Session, parcel: _Parcel, answer: Answer) -> None:
+    async def _settle(self, session: Session, flying: deque[tuple[_Parcel, Answer]]) -> None:
+        """The oldest."""
+        parcel, answer = flying[0]
         (reason,) = await session.outcome(answer)
+        flying.popleft()
         if reason.is_failure:
             raise _refusal(reason, parcel.topic)
+
+    def _suspect(self, error: ConnectionLost, flying: deque[tuple[_Parcel, Answer]]) -> GatewayError:
+        """A broker that hangs up again and again on the same row does not say so, but it refuses it."""
+        meant = _ended(error) if isinstance(error, SessionEnded) else error
+        if not isinstance(meant, ConnectionLost) or meant.retry_after_s or not flying:
+            return meant
+        place = flying[0][0].place
+        times = self._hung_up[place] = self._hung_up.pop(place, 0) + 1
+        while len(self._hung_up) > _MOST_PLACES:
+            del self._hung_up[next(iter(self._hung_up))]
+        return meant if times < _ALIKE else ServerFailed(f"{self._where} hangs up on what goes to {place[0]}")
 
     def _drop(self) -> None:
         if self._session is not None:
@@ -304,8 +329,7 @@ def _ended(error: SessionEnded) -> GatewayError:
     """The same of a DISCONNECT (3.14.2.1): some brokers answer to content by hanging up."""
     if error.code == _QUOTA:
         return ConnectionLost(str(error), _QUOTA_S)
-    meant = _REFUSALS.get(error.code)
-    return error if meant is None else meant(str(error))
+    return _REFUSALS.get(error.code, ConnectionLost)(str(error))
 
 
 def _client_id(settings: Settings, site: str, cell: str) -> str:
