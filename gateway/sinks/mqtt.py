@@ -46,8 +46,8 @@ _PLACE: Final = {"site": "site", "cell": "cell"}
 _ROW: Final = {**_PLACE, "device": "device", "group": "group"}
 _EVENT: Final = {**_PLACE, "type": "type"}
 
-_BREATH: Final = 16
-"""Messages in one turn of the event loop: about a millisecond's worth."""
+_BREATH: Final = 8
+"""Messages in one turn of the event loop: half a millisecond's worth."""
 _QUOTA_S: Final = 10.0
 
 _ALIKE: Final = 3

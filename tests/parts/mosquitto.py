@@ -18,7 +18,6 @@ from paho.mqtt.properties import Properties
 
 from tests.parts.process import Part, accepts, find, free_port
 
-
 PATIENCE_S = 10.0
 
 
