@@ -31,6 +31,7 @@ class ScriptedBroker:
         self.published: list[Published] = []
         self.connects: list[bytes] = []
         self.most_flying = 0
+        self._serving: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[ScriptedBroker]:
@@ -38,11 +39,14 @@ class ScriptedBroker:
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield self
+            await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        gone = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
-        with contextlib.suppress(*gone), contextlib.closing(writer):
+        self._serving.append(asyncio.current_task())  # type: ignore[arg-type]
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
             await self._talk(reader, writer)
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, connect = await _packet(reader)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -232,10 +233,10 @@ async def test_a_write_is_not_done_while_one_acknowledgement_is_missing() -> Non
 
 
 async def test_a_broker_that_never_answers_at_all() -> None:
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    async with server, opened(server.sockets[0].getsockname()[1], timeout="100ms") as sink:
-        with pytest.raises(ConnectionLost, match="no answer within"):
-            await sink.write([ONE])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        async with opened(server.getsockname()[1], timeout="100ms") as sink:
+            with pytest.raises(ConnectionLost, match="no answer within"):
+                await sink.write([ONE])
 
 
 async def test_a_broker_that_takes_qos_0_only() -> None:
