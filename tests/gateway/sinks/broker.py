@@ -12,6 +12,7 @@ SILENCE = -1
 """No PUBACK at all."""
 HANG_UP = -2
 _IDLE_S = 0.05
+_GLANCE_S = 0.002
 
 
 class Published(NamedTuple):
@@ -56,7 +57,7 @@ class ScriptedBroker:
         flying: list[tuple[bytes, int]] = []
         while True:
             try:
-                async with asyncio.timeout(_IDLE_S if flying else None):
+                async with asyncio.timeout(self._patience(len(flying))):
                     kind, packet = await _packet(reader)
             except TimeoutError:
                 _acknowledge(writer, flying)
@@ -71,8 +72,13 @@ class ScriptedBroker:
                 return
             flying.append((_mid(packet), code))
             self.most_flying = max(self.most_flying, len(flying))
-            if len(flying) >= self._window:
-                _acknowledge(writer, flying)
+
+    def _patience(self, flying: int) -> float | None:
+        """How long to wait for more before what flies is acknowledged. Where enough does, more would be too much, and
+        there is a glance to see whether it comes."""
+        if not flying:
+            return None
+        return _GLANCE_S if flying >= self._window else _IDLE_S
 
     def _take(self, packet: bytes) -> int:
         size = int.from_bytes(packet[:2], "big")
