@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.clock import MILLISECOND
-from gateway.model import ValueType
+from gateway.model import Priority, ValueType
 
 _UNITS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
 _UNITS["d"] = 24 * _UNITS["h"]
@@ -116,6 +116,9 @@ class GroupSettings(Settings):
         None,
         gt=0,
         description="older values are stale; 3 scan intervals and at least 1s, or 60s where nobody polls, unless set",
+    )
+    priority: Priority = Field(
+        Priority.NORMAL, description="what is sent first and kept longest where not all can be: high, normal or low"
     )
     tags: Mapping[str, TagSettings] = Field(min_length=1)
 

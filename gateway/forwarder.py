@@ -78,7 +78,7 @@ class Forwarder:
         self._grown = journal.watch()
         self._backoff = Backoff()
         self._unreachable = Backoff(SECOND // 4, _UNREACHABLE)
-        self._live_from = journal.deliveries[name, Stream.TELEMETRY].head.seq
+        self._live_from = journal.deliveries[name, Stream.NORMAL].head.seq
         self._failed_alike = 0
         self._failure = ""
         self._suspects = Suspects()
@@ -120,15 +120,15 @@ class Forwarder:
             self.notices.expire(self._clock.monotonic())
 
     def _head(self) -> int:
-        return self._journal.deliveries[self.name, Stream.TELEMETRY].head.seq
+        return self._journal.deliveries[self.name, Stream.NORMAL].head.seq
 
     def _next(self) -> tuple[Stream, Range] | None:
         events = self._journal.deliveries[self.name, Stream.EVENTS].next()
         if events is not None:
             return Stream.EVENTS, events
-        telemetry = self._journal.deliveries[self.name, Stream.TELEMETRY]
+        telemetry = self._journal.deliveries[self.name, Stream.NORMAL]
         work = telemetry.next(self._live_from) or telemetry.next(0, self._live_from)
-        return None if work is None else (Stream.TELEMETRY, work)
+        return None if work is None else (Stream.NORMAL, work)
 
     async def _forward(self, stream: Stream, work: Range) -> bool:
         """True if the sink took something."""

@@ -147,12 +147,21 @@ def spans_of(types: Sequence[ValueType]) -> tuple[Span, ...]:
     return tuple(Span(types[start], start, stop) for start, stop in zip(edges, [*edges[1:], len(types)], strict=True))
 
 
+class Priority(StrEnum):
+    """How much a group's values matter when not all can be sent, or kept, at once."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 @dataclass(frozen=True, eq=False)
 class TagGroup:
     """The tags of one device that are read together. `columns` are sorted by type; order is fixed for good.
 
     `interval` is the scan interval in nanoseconds for a group that is polled, None for one that is pushed to us.
-    A value older than `stale_after` nanoseconds is stale. `settings` belongs to the driver.
+    A value older than `stale_after` nanoseconds is stale. `settings` belongs to the driver. What has a higher
+    `priority` is sent earlier and kept longer.
     """
 
     device: str
@@ -161,6 +170,7 @@ class TagGroup:
     interval: int | None
     stale_after: int
     settings: object = None
+    priority: Priority = Priority.NORMAL
 
     @staticmethod
     def sort(tags: Sequence[Tag]) -> tuple[Tag, ...]:
@@ -334,10 +344,14 @@ class CommandDone(Event, frozen=True):
 
 
 class DataLost(Event, frozen=True):
-    """`points` were given up by this gateway, and why: in words of which there are few, with no numbers in them."""
+    """A gap: `points` were given up by this gateway, and why: in words of which there are few, with no numbers in them.
+    They were of one `stream`, and came in from `since` to `until` (nanoseconds UTC), where that is known."""
 
     points: int
     reason: str
+    stream: str = ""
+    since: int = 0
+    until: int = 0
 
 
 AnyEvent: TypeAlias = DeviceChanged | AlarmChanged | CommandDone | DataLost

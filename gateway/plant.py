@@ -150,7 +150,7 @@ def _group(device: str, name: str, settings: GroupSettings) -> TagGroup:
     interval = settings.interval if isinstance(settings, PolledSettings) else None
     usual = max(interval * _STALE_INTERVALS, _STALE_LEAST) if interval else _STALE_AFTER
     stale_after = settings.stale_after or usual
-    return TagGroup(device, name, columns, interval, stale_after, settings)
+    return TagGroup(device, name, columns, interval, stale_after, settings, settings.priority)
 
 
 def _tag(id_: str, settings: TagSettings) -> Tag:

@@ -19,6 +19,7 @@ from gateway.contracts import Orders, Sink
 from gateway.errors import ConnectionLost, SinkHeld
 from gateway.fields import CommandSettings
 from gateway.journal.journal import Journal
+from gateway.journal.keys import KeyRing
 from gateway.model import AnyEvent, Command, CommandDone, Order, Outcome, Rows
 from gateway.orders import Listener
 from gateway.site import JournalSettings
@@ -94,7 +95,7 @@ class Rig:
 @asynccontextmanager
 async def rig(folder: Path, clock: ManualClock | None = None) -> AsyncIterator[Rig]:
     clock = clock or ManualClock()
-    journal = Journal(folder, b"k" * 32, clock, JOURNAL)
+    journal = Journal(folder, KeyRing(b"k" * 32), clock, JOURNAL)
     await journal.open(["cloud"])
     journaling = asyncio.create_task(journal.run())
     machine, ear = Machine(clock), Ear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.journal.catalog import Head
-from gateway.journal.chunk import Stream
+from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import OPEN_END
 
@@ -14,9 +14,9 @@ def balanced(delivery: Delivery) -> bool:
 
 
 def test_a_sink_that_left_keeps_what_is_pending() -> None:
-    delivery = Delivery.begin("cloud", Stream.TELEMETRY, Head(10, 100))
+    delivery = Delivery.begin("cloud", Stream.NORMAL, Head(10, 100))
     delivery.advance(Head(13, 130))
-    delivery.settle(10, 10)
+    delivery.settle(Chunk(Stream.NORMAL, 10, 11, 10))
     delivery.leave()
     assert not delivery.is_open
     delivery.advance(Head(20, 200))
@@ -25,7 +25,7 @@ def test_a_sink_that_left_keeps_what_is_pending() -> None:
 
 
 def test_back_again_it_does_not_get_what_came_meanwhile() -> None:
-    delivery = Delivery.begin("cloud", Stream.TELEMETRY, Head(0, 0))
+    delivery = Delivery.begin("cloud", Stream.NORMAL, Head(0, 0))
     delivery.advance(Head(2, 20))
     delivery.leave()
     delivery.advance(Head(5, 50))
@@ -36,7 +36,7 @@ def test_back_again_it_does_not_get_what_came_meanwhile() -> None:
 
 
 def test_to_rejoin_is_nothing_to_a_sink_that_is_there() -> None:
-    delivery = Delivery.begin("cloud", Stream.TELEMETRY, Head(3, 30))
+    delivery = Delivery.begin("cloud", Stream.NORMAL, Head(3, 30))
     delivery.advance(Head(4, 40))
     delivery.rejoin()
     assert (list(delivery.ranges), delivery.ingested, delivery.pending) == ([(3, OPEN_END)], 10, 10)
@@ -44,7 +44,7 @@ def test_to_rejoin_is_nothing_to_a_sink_that_is_there() -> None:
 
 def test_what_came_after_the_last_standing_was_noted_is_nothing_to_it() -> None:
     """The stream goes on while a sink is away, and nobody notes that for its sake."""
-    delivery = Delivery.begin("cloud", Stream.TELEMETRY, Head(0, 7))
+    delivery = Delivery.begin("cloud", Stream.NORMAL, Head(0, 7))
     delivery.advance(Head(2, 27))
     delivery.leave()
     noted = delivery.standing()
