@@ -39,7 +39,8 @@ class Listener:
         self.name = name
         self.sink = sink
         self.notices = Notices(_log)
-        self.listening = False
+        self.reason = "" if sink.commands is None else "not tried yet"
+        """Why nothing is heard, if so."""
         self.refused = 0
         self._commands = commands
         self._journal = journal
@@ -80,16 +81,15 @@ class Listener:
 
     def _down(self, error: BaseException, lasted: int) -> int:
         """Says so once, and returns how long to wait, in nanoseconds."""
-        self.listening = False
-        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        self.notices.begin(f"sink {self.name} commands", reason, self.clock.monotonic(), lasting=True)
+        self.reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        self.notices.begin(f"sink {self.name} commands", self.reason, self.clock.monotonic(), lasting=True)
         pause = self._backoff.fail(lasted)
         return max(pause, _HELD) if isinstance(error, SinkHeld) else pause
 
     # What the sink calls
 
     def ready(self) -> None:
-        self.listening = True
+        self.reason = ""
         self._backoff.reset()
         self.notices.end(f"sink {self.name} commands", self.clock.monotonic())
         _log.info("sink %s: listening for commands", self.name)

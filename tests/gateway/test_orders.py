@@ -269,7 +269,8 @@ async def test_it_listens_again_after_a_pause(tmp_path: Path, monkeypatch: pytes
 
         monkeypatch.setattr(asyncio, "sleep", note)
         running = asyncio.create_task(listener.run())
-        await made.wait(lambda: listener.listening)
+        assert listener.reason == "not tried yet"
+        await made.wait(lambda: not listener.reason)
         running.cancel()
         await asyncio.wait((running,))
     assert ear.listened == 4
