@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,14 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.halving import halves
 from gateway.model import DataLost, Rows, StatusCode, ValueType
+from gateway.sinks import mqtt as module
+from gateway.sinks._order import decode
 from gateway.sinks.mqtt import Settings, Sink
 from tests.drivers.mqtt.certificates import Authority
 from tests.gateway.sinks.broker import HANG_UP, SILENCE, SUCCESS, ScriptedBroker, broker
@@ -399,3 +403,12 @@ async def test_a_write_that_is_given_up_leaves_nothing_behind() -> None:
             async with asyncio.timeout(0.1):
                 await sink.write([ONE])
         assert sink._session is None
+
+
+def test_the_examples_of_the_documentation_are_right() -> None:
+    text = (Path(module.__file__).parent / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    made = Settings.model_validate(yaml.safe_load(example)["sinks"]["cloud"])
+    assert made.commands is not None
+    (order,) = re.findall(r'^\{"id".*\}$', text, re.MULTILINE)
+    assert made.commands.allows(decode(order.encode()).tag)
