@@ -90,17 +90,17 @@ class Listener:
 
     def ready(self) -> None:
         self.reason = ""
-        self._backoff.reset()
         self.notices.end(f"sink {self.name} commands", self.clock.monotonic())
         _log.info("sink %s: listening for commands", self.name)
 
     def refuse(self, source: str, reason: str) -> None:
         self.refused += 1
-        self.notices.begin(f"sink {self.name} commands: {source}", reason, self.clock.monotonic())
         self.notices.expire(self.clock.monotonic())
+        self.notices.begin(f"sink {self.name} commands: {source}", reason, self.clock.monotonic())
 
     def submit(self, order: Order, durable: Callable[[], None], answer: Callable[[CommandDone], None]) -> None:
         assert self._tasks is not None, "only who listens hears anything"
+        self.notices.expire(self.clock.monotonic())
         self._at_work += 1
         self._idle.clear()
         self._tasks.create_task(self._handle(order, durable, answer), name=f"order {order.id}")
@@ -119,7 +119,7 @@ class Listener:
 
     async def _obey(self, order: Order, durable: Callable[[], None]) -> CommandDone:
         known = self._known.get(order.id)
-        if known is not None:
+        if known is not None and (known.done() or self._at_work <= _MOST_AT_WORK):
             durable()
             return await asyncio.shield(known)
         now = self.clock.now()
@@ -166,9 +166,9 @@ class Listener:
         try:
             is_new = await self._journal.remember(f"{self.name}/{order.id}", expires)
         except FAILURES as error:
-            return self._refuse(order, Outcome.FAILED, f"it cannot be remembered, and is not executed: {error}")
-        finally:
             durable()
+            return self._refuse(order, Outcome.FAILED, f"it cannot be remembered, and is not executed: {error}")
+        durable()
         if not is_new:
             reason = "an order of this id was taken before, and how it ended is not known any more"
             return self._refuse(order, Outcome.REFUSED, reason)

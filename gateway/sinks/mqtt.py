@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -61,34 +61,21 @@ _REFUSALS: Final[dict[int, type[GatewayError]]] = {
 }
 
 
-def _row_topic(text: str) -> str:
-    topic.check_placeholders(text, _ROW)
-    topic.check_name(topic.fill(text, _ROW))
-    return text
+def _template(known: Mapping[str, str], check: Callable[[str], None]) -> AfterValidator:
+    """A topic with placeholders, which must be one once they are filled in."""
+
+    def validate(text: str) -> str:
+        topic.check_placeholders(text, known)
+        check(topic.fill(text, known))
+        return text
+
+    return AfterValidator(validate)
 
 
-def _event_topic(text: str) -> str:
-    topic.check_placeholders(text, _EVENT)
-    topic.check_name(topic.fill(text, _EVENT))
-    return text
-
-
-def _order_topic(text: str) -> str:
-    topic.check_placeholders(text, _PLACE)
-    topic.check_filter(topic.fill(text, _PLACE))
-    return text
-
-
-def _reply_topic(text: str) -> str:
-    topic.check_placeholders(text, _PLACE)
-    topic.check_name(topic.fill(text, _PLACE))
-    return text
-
-
-RowTopic: TypeAlias = Annotated[str, AfterValidator(_row_topic)]
-EventTopic: TypeAlias = Annotated[str, AfterValidator(_event_topic)]
-OrderTopic: TypeAlias = Annotated[str, AfterValidator(_order_topic)]
-ReplyTopic: TypeAlias = Annotated[str, AfterValidator(_reply_topic)]
+RowTopic: TypeAlias = Annotated[str, _template(_ROW, topic.check_name)]
+EventTopic: TypeAlias = Annotated[str, _template(_EVENT, topic.check_name)]
+OrderTopic: TypeAlias = Annotated[str, _template(_PLACE, topic.check_filter)]
+ReplyTopic: TypeAlias = Annotated[str, _template(_PLACE, topic.check_name)]
 
 
 class CommandSettings(fields.CommandSettings):
@@ -115,6 +102,13 @@ class Settings(BrokerSettings, fields.SinkSettings):
         "edgeward/{site}/{cell}/events/{type}",
         max_length=1024,
         description="where events go to; {site}, {cell} and {type} are filled in",
+    )
+    client_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="what the broker knows the session by, with -orders behind it that of the commands; one is made up "
+        "unless set",
     )
     timeout: Duration = Field(parse_duration("10s"), gt=0, description="how long the broker may take for an answer")
     plain_password: bool = Field(

@@ -231,6 +231,37 @@ async def test_only_so_many_are_at_work(tmp_path: Path) -> None:
         assert len(made.machine.executed) == module._MOST_AT_WORK
 
 
+async def test_what_is_cut_off_before_it_is_durable_is_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes again after the restart."""
+    async with rig(tmp_path) as made:
+        asked = asyncio.Event()
+
+        async def hang(order: str, expires: int) -> bool:
+            asked.set()
+            await asyncio.Event().wait()
+            return True
+
+        monkeypatch.setattr(made.journal, "remember", hang)
+        made.order()
+        await asked.wait()
+        made.running.cancel()
+        await asyncio.wait((made.running,))
+        assert (made.durable, made.answers, made.machine.executed) == ([], [], [])
+
+
+async def test_repeats_of_what_is_at_work_are_bounded_too(tmp_path: Path) -> None:
+    async with rig(tmp_path) as made:
+        made.machine.gate.clear()
+        for _ in range(300):
+            made.order("o-1")
+        await made.wait(lambda: len(made.answers) == 300 - module._MOST_AT_WORK)
+        made.machine.gate.set()
+        await made.wait(lambda: len(made.answers) == 300)
+        assert len(made.machine.executed) == 1
+
+
 async def test_stopping_lets_what_is_at_work_end(tmp_path: Path) -> None:
     async with rig(tmp_path) as made:
         made.machine.gate.clear()
