@@ -173,7 +173,7 @@ class Listener:
             reason = "an order of this id was taken before, and how it ended is not known any more"
             return self._refuse(order, Outcome.REFUSED, reason)
         if order.who:
-            _log.info("sink %s: %s orders %s = %r", self.name, order.who, order.tag, order.value)
+            _log.info("sink %s: %s writes %s", self.name, order.who, order.tag)
         deadline = self.clock.monotonic() + expires - self.clock.now()
         return await self._commands.execute(Command(order.id, order.tag, order.value, self._origin, deadline))
 

@@ -38,9 +38,9 @@ from gateway.mqtt.packet import about_publish, publish_size
 from gateway.mqtt.session import Answer, Session, SessionEnded, Terms
 from gateway.mqtt.settings import BrokerSettings
 from gateway.sinks import _intake
-from gateway.sinks._identity import event_id, row_id
 from gateway.sinks._intake import Intake
-from gateway.sinks._json import event_messages, row_messages
+from gateway.sinks._json import Message, event_messages, row_messages
+from gateway.sinks._stamp import stamp
 
 _PLACE: Final = {"site": "site", "cell": "cell"}
 _ROW: Final = {**_PLACE, "device": "device", "group": "group"}
@@ -201,15 +201,16 @@ class Sink(contracts.Sink):
 
     def _rows(self, rows: Iterable[Rows]) -> Iterator[_Parcel]:
         for message in row_messages(rows, self._place):
-            id_ = row_id(self._site, self._cell, message.device, message.group, message.time, message.body)
-            name = self._topic_of(message.device, message.group)
-            yield _Parcel(name, message.time, message.body, id_, message.points)
+            yield self._parcel(self._topic_of(message.device, message.group), message)
 
     def _events(self, events: Iterable[AnyEvent]) -> Iterator[_Parcel]:
         for message in event_messages(events, self._place):
             name = topic.fill(self._settings.event_topic, {**self._place, "type": message.kind})
-            id_ = event_id(self._site, self._cell, message.body)
-            yield _Parcel(name, message.time, message.body, id_, 1)
+            yield self._parcel(name, message)
+
+    def _parcel(self, name: str, message: Message) -> _Parcel:
+        id_ = stamp(message, self._site, self._cell)
+        return _Parcel(name, message.time, message.body, id_, message.points)
 
     def _fill(self, device: str, group: str) -> str:
         return topic.fill(self._settings.topic, {**self._place, "device": device, "group": group})

@@ -148,6 +148,7 @@ class Witness:
     """A client of paho's that keeps everything that is published under a topic filter."""
 
     def __init__(self, port: int, topic: str = "#", **options: str) -> None:
+        self.port = port
         self.heard: list[Heard] = []
         self._subscribed = Event()
         self._marks = count()
