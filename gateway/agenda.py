@@ -78,7 +78,7 @@ class Agenda:
         self._stretch = 1
         if work.stream is Stream.EVENTS:
             return
-        numbers = chunks[-1].stop - chunks[0].seq
+        numbers = chunks[-1].seq + 1 - chunks[0].seq
         self._per_chunk = max(1.0, sum(chunk.points for chunk in chunks) / numbers)
         if work.contended:
             self.share.spend(duration, work.live)

@@ -41,6 +41,7 @@ from gateway.model import (
     Value,
 )
 from gateway.notice import Throttle
+from gateway.orders import Listener
 from gateway.settings import Configuration, SinkEntry
 from rules.alarm import AlarmStatus
 from rules.engine import Engine
@@ -86,6 +87,7 @@ class Cell:
         self.links: Mapping[str, LinkSupervisor] = {}
         self.commands = Commands(self.links, self.image, self.bus, self.clock)
         self.forwarders: Mapping[str, Forwarder] = {}
+        self.listeners: Mapping[str, Listener] = {}
         self.started = self.clock.now()
         self.lag = 0.0
         self._log = Throttle(_log)
@@ -121,7 +123,7 @@ class Cell:
     async def reconcile(self) -> None:
         """Let those run, and only those, that are in force."""
         if self._crew is not None:
-            await self._crew.change([*self.forwarders.values(), *self.links.values()])
+            await self._crew.change([*self.forwarders.values(), *self.listeners.values(), *self.links.values()])
 
     async def discard(self, proposal: Proposal) -> None:
         """It does not come into force."""
@@ -160,6 +162,7 @@ class Cell:
             if name not in self._sinks:
                 self.journal.leave(name)
         self.forwarders = {name: self._forwarder(name, sink) for name, sink in self._sinks.items()}
+        self.listeners = {name: self._listener(name, sink) for name, sink in self._sinks.items()}
 
     def _forwarder(self, name: str, sink: Sink) -> Forwarder:
         known = self.forwarders.get(name)
@@ -168,6 +171,10 @@ class Cell:
         settings = next(entry.settings for entry in self.configuration.sinks if entry.name == name)
         newest_first = isinstance(settings, SinkSettings) and settings.backlog == "newest_first"
         return Forwarder(name, sink, self.journal, self.clock, newest_first=newest_first)
+
+    def _listener(self, name: str, sink: Sink) -> Listener:
+        known = self.listeners.get(name)
+        return known if known is not None and known.sink is sink else Listener(name, sink, self.commands, self.journal)
 
     # The life of the process
 

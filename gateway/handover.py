@@ -114,11 +114,11 @@ class Handover:
         try:
             refused = await (self._report(chunks) if stream is Stream.EVENTS else self._write(chunks))
         except ServerFailed:
-            self._failed = stream, chunks[0].seq, chunks[-1].stop
+            self._failed = stream, chunks[0].seq, chunks[-1].seq + 1
             raise
         if refused and not self._is_proven((stream, chunks[0].seq), taken):
             raise Unproven(f"it accepts nothing: {refused[0].reason}")
-        if self._failed[0] is stream and chunks[0].seq < self._failed[2] and self._failed[1] < chunks[-1].stop:
+        if self._failed[0] is stream and chunks[0].seq < self._failed[2] and self._failed[1] <= chunks[-1].seq:
             self._failed_alike = 0
         return refused
 

@@ -14,7 +14,7 @@ from gateway.bus import Bus, mark_unreal
 from gateway.clock import SECOND, Clock
 from gateway.contracts import Driver, Receiver
 from gateway.drift import clock_of, correct
-from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, GatewayError, JournalFull, NotConnected
+from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, GatewayError, JournalFull, NotConnected, innermost
 from gateway.fields import ClockSettings
 from gateway.health import Health
 from gateway.model import Device, DeviceChanged, DeviceState, Link, Scan, Tag, TagGroup, Value
@@ -133,7 +133,7 @@ class LinkSupervisor:
             try:
                 await self._session()
             except Exception as error:
-                cause = _innermost(error)
+                cause = innermost(error)
                 pause = _CONFIG_RETRY if isinstance(cause, ConfigError) else 0
                 self._down(_words(cause))
                 self._expose(cause)
@@ -268,12 +268,6 @@ class LinkSupervisor:
         now = self.clock.now()
         if health.turn(state, reason, now):
             self._bus.emit(DeviceChanged(now, health.device.id, self.link.id, state, reason))
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _words(error: BaseException) -> str:

@@ -333,7 +333,7 @@ class AlarmChanged(Event, frozen=True):
 
 
 class CommandDone(Event, frozen=True):
-    """How a command ended. `origin` is `rule:NAME` or `user:NAME`."""
+    """How a command ended. `origin` is `rule:NAME`, `user:NAME` or `sink:NAME`."""
 
     command: str
     tag: str
@@ -366,6 +366,22 @@ class Command:
     value: Value
     origin: str
     expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A wish from the far side of a sink to write `value` to `tag`, as it came.
+
+    `id` is the sender's, another for each order. It was `issued` and is worth nothing after `expires` (nanoseconds UTC,
+    None where the sender does not say); `who` is whom the sender names.
+    """
+
+    id: str
+    tag: str
+    value: Value
+    issued: int
+    expires: int | None = None
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)

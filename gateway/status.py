@@ -54,7 +54,8 @@ class DeviceStatus(msgspec.Struct, frozen=True):
 
 class SinkStatus(msgspec.Struct, frozen=True):
     """Counts are points, and ingested = delivered + pending + dead_letters + dropped. `oldest_s` is the age of the
-    oldest that is pending; None where nothing is, or where the disk did not say in time."""
+    oldest that is pending; None where nothing is, or where the disk did not say in time. `commands` says why what its
+    far side orders is not heard; empty where it is, or where nothing may be ordered. `orders_refused` counts."""
 
     id: str
     online: bool
@@ -66,6 +67,8 @@ class SinkStatus(msgspec.Struct, frozen=True):
     dropped: int
     retries: int
     oldest_s: float | None
+    commands: str = ""
+    orders_refused: int = 0
 
 
 class AlarmEntry(msgspec.Struct, frozen=True):
@@ -209,6 +212,7 @@ def _device(link: LinkSupervisor, health: Health, rates: Rates) -> DeviceStatus:
 def _sink(cell: Cell, forwarder: Forwarder, backlog: Backlog) -> SinkStatus:
     counts = cell.journal.statistics(forwarder.name)
     oldest = backlog.oldest.get(forwarder.name) if counts.pending else None
+    listener = cell.listeners[forwarder.name]
     return SinkStatus(
         id=forwarder.name,
         online=forwarder.online,
@@ -220,4 +224,6 @@ def _sink(cell: Cell, forwarder: Forwarder, backlog: Backlog) -> SinkStatus:
         dropped=counts.dropped,
         retries=forwarder.retries,
         oldest_s=None if oldest is None else max(0.0, (cell.clock.now() - oldest) / SECOND),
+        commands=listener.reason,
+        orders_refused=listener.refused,
     )

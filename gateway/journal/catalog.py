@@ -97,6 +97,13 @@ _field = Table(
     Column("device", String, nullable=False),
     Column("type", String, nullable=False),
 )
+_order = Table(
+    "taken_order",
+    _metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("expires", Integer, nullable=False),
+)
 _loss = Table(
     "loss",
     _metadata,
@@ -123,6 +130,8 @@ _offset = Table(
 
 _MOST_LOSSES = 10_000
 """Rows of the ledger that are kept; the oldest go, once they are told."""
+_ORDERS = 10_000
+"""So many of the last orders are remembered however long they have expired: a clock may be set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +401,18 @@ class Catalog:
         ]
         with self._engine.begin() as connection:
             connection.execute(insert(_field).prefix_with("OR IGNORE"), rows)
+
+    def remember(self, order: str, expires: int, now: int) -> bool:
+        """On disk when this returns. False where the order was remembered before. What has expired is forgotten, but
+        for the last ones."""
+        with self._engine.begin() as connection:
+            if connection.scalar(select(_order.c.number).where(_order.c.id == order)) is not None:
+                return False
+            added = connection.execute(insert(_order).values(id=order, expires=expires)).inserted_primary_key
+            assert added is not None
+            old = (_order.c.number <= added[0] - _ORDERS) & (_order.c.expires < now)
+            connection.execute(delete(_order).where(old))
+        return True
 
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")

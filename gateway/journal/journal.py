@@ -345,6 +345,12 @@ class Journal:
         """On disk when this returns; a field that has a type keeps it. Raises `FAILURES`."""
         await self.own(lambda: self.store.note_types(sink, new))
 
+    async def remember(self, order: str, expires: int) -> bool:
+        """On disk when this returns: `order` is taken, and may be forgotten some time after `expires` (nanoseconds
+        UTC). False where it was taken before. Raises `FAILURES`."""
+        now = self._clock.now()
+        return await self.own(lambda: self.store.remember(order, expires, now))
+
     async def losses(self) -> list[Loss]:
         """The drop ledger, oldest first."""
         return [loss for _, loss in await self.own(self.store.losses)]

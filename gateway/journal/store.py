@@ -297,6 +297,9 @@ class Store:
     def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
         self._catalog.note_types(sink, new)
 
+    def remember(self, order: str, expires: int, now: int) -> bool:
+        return self._catalog.remember(order, expires, now)
+
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
         return self._catalog.losses(untold)
 
