@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from zlib import crc32
 
+from gateway.apart import apart
 from gateway.backoff import Backoff
 from gateway.bus import Bus, mark_unreal
 from gateway.clock import SECOND, Clock
@@ -156,16 +157,19 @@ class LinkSupervisor:
             async with asyncio.timeout(getattr(self.link.settings, "open_timeout", 10 * SECOND) / SECOND):
                 await driver.open()
             self._up(driver)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(driver))
-                tasks.create_task(self._watch())
-                for number, device in enumerate(self.link.devices):
-                    if any(group.interval for group in device.groups):
-                        tasks.create_task(self._poll(driver, device, number))
+            await apart(self._converse(driver))
         finally:
             self._driver = None
             self._is_up.clear()
             await self._close(driver)
+
+    async def _converse(self, driver: Driver) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive(driver))
+            tasks.create_task(self._watch())
+            for number, device in enumerate(self.link.devices):
+                if any(group.interval for group in device.groups):
+                    tasks.create_task(self._poll(driver, device, number))
 
     async def _receive(self, driver: Driver) -> None:
         await driver.run()
