@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Final
 
 from rich.text import Text
 
-from gateway import door
+from gateway import door, log
 from gateway.cli.check import print_problems
 from gateway.cli.table import console, table
 from gateway.cli.words import NOTHING, value
@@ -39,7 +38,7 @@ def run(path: Path, json: bool, wait: float) -> int:
     except InvalidConfiguration as error:
         print_problems(error.problems, json)
         return 1
-    logging.getLogger().addHandler(logging.NullHandler())  # the table has what the libraries would tell
+    log.hush()  # the table has what the libraries would tell
     is_running = runs(configuration.data)
     if is_running:
         print(f"edgeward: {RUNS}", file=sys.stderr)
