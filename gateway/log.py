@@ -41,5 +41,5 @@ def start(verbose: bool = False) -> None:
 
 
 def hush() -> None:
-    """Nothing, where a command says itself what went wrong: without a handler, Python would show what libraries tell."""
+    """Nothing, where a command says itself what went wrong: else Python shows what libraries tell."""
     logging.getLogger().addHandler(logging.NullHandler())
