@@ -59,12 +59,12 @@ class LinkSupervisor:
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         mark_unreal(scan)
         health = self.health[scan.group.device]
-        if health.clock is not None:
-            self._correct_time(scan, health.clock)
         if scan.known:
             health.fresh[scan.group] = self.clock.monotonic()
             self._bus.look(scan)
             return
+        if health.clock is not None:
+            self._correct_time(scan, health.clock)
         health.scans += 1
         health.points += scan.points
         if not scan.current:

@@ -95,13 +95,15 @@ class Subscription:
         now = self._receiver.clock.now()
         known = self._nodes
         samples = [sample(item.ClientHandle, item.Value, now) for item in items if item.ClientHandle in known]
+        begins = any(each.column not in self._last for each in samples)
         for each in samples:
             self._last[each.column] = each
             self._touched.add(each.column)
             self._suspects.pop(each.column, None)
             if each.overflowed:
                 self._tell_overflow(each.column)
-        for scan in self._collector.scans(samples, now):
+        for number, scan in enumerate(self._collector.scans(samples, now)):
+            scan.held = begins and not number  # the first of a node is what it has been since its last change
             self._receiver.publish(scan)
 
     def _count(self, sequence: int) -> None:

@@ -104,6 +104,7 @@ class TestValues:
             await receiver.wait_scans(2)
             server.set("level", 8.5, "UncertainLastUsableValue", 1_700_000_001_456)
             await receiver.wait_scans(3)
+        assert [scan.held for scan in receiver.scans] == [True, False, False]
         bad, doubtful = receiver.scans[1:]
         assert (cells(bad), bad.source_time) == ({"level": (7.5, 0x808C0000)}, 1_700_000_000_123_000_000)
         assert (cells(doubtful), doubtful.source_time) == ({"level": (8.5, 0x40900000)}, 1_700_000_001_456_000_000)
@@ -241,6 +242,7 @@ class TestFreshness:
         expected = {name: (value, 0) for name, value in VALUES.items()}
         assert cells(scan) == expected | {"i16": cells(scan)["i16"]}
         assert scan.columns is None
+        assert scan.held
 
 
 class TestWrites:
