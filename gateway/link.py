@@ -39,6 +39,7 @@ class LinkSupervisor:
         self.clock = clock
         self.online = False
         self.reason = "not connected yet"
+        self.cautioned = ""
         self.sessions = 0
         self.refused = 0
         self.notices = Notices(_log)
@@ -88,6 +89,14 @@ class LinkSupervisor:
         self.notices.begin(source, reason, self.clock.monotonic())
         if source in self._owners:
             self._owners[source].trouble[source] = reason
+
+    def caution(self, text: str) -> None:
+        key, now = f"link {self.link.id} caution", self.clock.monotonic()
+        if text:
+            self.notices.begin(key, text, now, lasting=True)
+        else:
+            self.notices.end(key, now)
+        self.cautioned = text
 
     def _correct_time(self, scan: Scan, clock: ClockSettings) -> None:
         key, now = f"{scan.group.id} clock", self.clock.monotonic()

@@ -25,7 +25,8 @@ _WINDOW = 10 * SECOND
 
 
 class LinkStatus(msgspec.Struct, frozen=True):
-    """`refused` counts what could not become a scan, and the times that the link went down."""
+    """`refused` counts what could not become a scan, and the times that the link went down. `reason` says why it is
+    down, or what somebody has to do before it is."""
 
     id: str
     driver: str
@@ -183,7 +184,7 @@ def _link(link: LinkSupervisor) -> LinkStatus:
         id=link.link.id,
         driver=link.link.driver,
         online=link.online,
-        reason=link.reason,
+        reason=link.reason or link.cautioned,
         sessions=link.sessions,
         refused=link.refused,
     )

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from asyncua import ua
 
+from drivers.opcua import expiry
 from drivers.opcua.reader import Reader
 from drivers.opcua.session import Session
 from drivers.opcua.settings import LinkSettings
@@ -20,10 +21,13 @@ from gateway.model import Link, Scan, Tag, TagGroup, Value
 MOST_WAITING: Final = 5
 """Publish requests that wait at the server at a time: one for each subscription and one more, but no more than this."""
 
+LOOK_AHEAD_S: Final = 3_600.0
+
 
 class Conversation:
     def __init__(self, link: Link, receiver: Receiver) -> None:
-        settings = cast(LinkSettings, link.settings)
+        self._settings = settings = cast(LinkSettings, link.settings)
+        self._receiver = receiver
         self._keepalive = settings.keepalive
         self._session = Session(settings, receiver.clock)
         self._writer = Writer(self._session)
@@ -51,6 +55,7 @@ class Conversation:
                 tasks.create_task(self._session.wait_lost())
                 tasks.create_task(self._watch())
                 tasks.create_task(self._session.renew())
+                tasks.create_task(self._look_ahead())
                 for subscription in self._pushed:
                     tasks.create_task(subscription.tend())
                 for _ in range(waiting):
@@ -73,6 +78,13 @@ class Conversation:
             for subscription in self._pushed:
                 subscription.check()
             await self._session.probe()
+
+    async def _look_ahead(self) -> None:
+        """A session may last longer than the certificate that opened it."""
+        while True:
+            now = self._receiver.clock.now()
+            self._receiver.caution(await asyncio.to_thread(expiry.caution, self._settings, now))
+            await asyncio.sleep(LOOK_AHEAD_S)
 
     async def _publish(self) -> None:
         """One of several requests that wait at the server for something to say."""

@@ -98,7 +98,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
 
 def _link(outcome: Outcome) -> Sequence[str]:
     state = "offline" if outcome.took is None else "online"
-    return outcome.link.id, outcome.link.driver, state, _took(outcome.took), outcome.reason
+    return outcome.link.id, outcome.link.driver, state, _took(outcome.took), outcome.reason or outcome.caution
 
 
 def _tag(outcome: Outcome, answer: Answer) -> Sequence[str]:
@@ -124,7 +124,11 @@ def _entries(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, Value | No
     tags: list[dict[str, Value | None]] = []
     for outcome in outcomes:
         link = outcome.link.id
-        opened = {"open": outcome.took is not None, "ms": _milliseconds(outcome.took), "reason": outcome.reason}
+        opened = {
+            "open": outcome.took is not None,
+            "ms": _milliseconds(outcome.took),
+            "reason": outcome.reason or outcome.caution,
+        }
         links.append({"link": link, "driver": outcome.link.driver, **opened})
         tags += [{"link": link, **_entry(answer)} for answer in outcome.answers.values()]
     return {"links": links, "tags": tags}

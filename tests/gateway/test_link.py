@@ -512,3 +512,23 @@ def test_a_lost_session_leaves_no_cancellation_for_a_later_timeout_to_find() -> 
     assert supervisor.sessions > 2
     assert supervisor.reason == "no answer in time"
     assert not any(pending)
+
+
+def test_a_caution_is_told_once_and_stands_while_the_link_stands(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+
+    async def caution(supervisor: LinkSupervisor) -> None:
+        for text in ("renew it within 7 days", "renew it within 7 days", "renew it within a day"):
+            await asyncio.sleep(3600)
+            supervisor.caution(text)
+            assert (supervisor.online, supervisor.reason, supervisor.cautioned) == (True, "", text)
+        supervisor.caution("")
+
+    with caplog.at_level(logging.WARNING):
+        supervisor = supervised(world, plant("a", interval=60 * SECOND), 1, caution)
+    assert supervisor.cautioned == ""
+    assert [record.getMessage() for record in caplog.records if "caution" in record.getMessage()] == [
+        "link bus caution: renew it within 7 days",
+        "link bus caution: renew it within a day",
+        "link bus caution: over, after 3 times: renew it within 7 days",
+    ]

@@ -84,3 +84,13 @@ async def test_survives_the_wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         gate.publish(True, 1, 81.0, "ok")
         taken = status.collect(gate.cell, await backlog.look(gate.cell), Rates())
         assert msgspec.json.decode(msgspec.json.encode(taken), type=Status) == taken
+
+
+async def test_a_link_says_what_is_to_be_done_before_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_plugins(monkeypatch)
+    async with running(tmp_path) as gate:
+        supervisor = next(iter(gate.cell.links.values()))
+        await wait_until(lambda: supervisor.online)
+        supervisor.caution("renew it")
+        link = status.collect(gate.cell, await backlog.look(gate.cell), Rates()).links[0]
+        assert (link.online, link.reason) == (True, "renew it")
