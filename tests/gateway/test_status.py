@@ -34,6 +34,14 @@ def test_rate_forgets() -> None:
     assert rates.rate("press-1") == 0.0
 
 
+@pytest.mark.parametrize("points", [0, 7])
+def test_no_rate_of_a_device_that_a_reload_took_away_and_brought_back(points: int) -> None:
+    rates = Rates()
+    rates.sample({"press-1": points}, 0)
+    rates.sample({}, SECOND)
+    assert rates.rate("press-1") is None
+
+
 async def test_pending_and_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_plugins(monkeypatch)
     monkeypatch.setattr(FakeSink, "away", True)
