@@ -158,7 +158,7 @@ class Subscription:
             # With the time that is known: it is the same value as before, not a new one.
             known = [each._replace(time=self._last[each.column].time) for each in same]
             scan = self._collector.confirm(known, now)
-            scan.known = True
+            scan.known = scan.held = True
             self._receiver.publish(scan)
 
     def _suspect(self, changed: set[int]) -> None:

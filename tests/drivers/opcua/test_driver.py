@@ -202,6 +202,7 @@ class TestFreshness:
         async with links.session(link, receiver):
             await receiver.wait_scans(4)
         for scan in receiver.scans[1:]:
+            assert (scan.known, scan.held) == (True, True)
             assert cells(scan) == {"i16": (-3, 0)}
             assert not isinstance(scan.source_time, int)
             assert scan.source_time.tolist() == [1_700_000_000_001_000_000]
