@@ -43,8 +43,8 @@ class Receiver(Protocol):
         people when it starts, and told again when `source`, or the group of that id, gives a good scan."""
 
     def caution(self, text: str) -> None:
-        """Say what somebody has to do before the link fails, such as to renew a certificate; nothing where nothing is
-        to be done any more. It is told when it changes, and shown in the status while the link stands."""
+        """Say what people should know of a link that stands, such as that a certificate has to be renewed before it
+        fails; nothing where there is nothing any more. It is told when it changes, and shown in the status."""
 
 
 class Driver(ABC):

@@ -26,7 +26,7 @@ _WINDOW = 10 * SECOND
 
 class LinkStatus(msgspec.Struct, frozen=True):
     """`refused` counts what could not become a scan, and the times that the link went down. `reason` says why it is
-    down, or what somebody has to do before it is."""
+    down, or what people should know of it while it stands."""
 
     id: str
     driver: str

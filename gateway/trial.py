@@ -41,8 +41,8 @@ class Answer:
 
 @dataclass(slots=True)
 class Outcome:
-    """How one link did: how long opening took, in nanoseconds, or why it did not open; and what somebody has to do
-    before it no longer will."""
+    """How one link did: how long opening took, in nanoseconds, or why it did not open; and what people should know
+    of it although it did."""
 
     link: Link
     took: int | None = None

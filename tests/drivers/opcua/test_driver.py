@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -244,6 +245,24 @@ class TestFreshness:
         assert cells(scan) == expected | {"i16": cells(scan)["i16"]}
         assert scan.columns is None
         assert scan.held
+
+    async def test_a_group_that_the_server_has_no_subscription_for_is_read(self) -> None:
+        server = NodeOpcUa(capabilities={"maxSubscriptionsPerSession": 1})
+        try:
+            groups = {
+                name: {"publishing_interval": "50ms", "tags": tags(**{name: "float64"})}
+                for name in ("level", "setpoint")
+            }
+            receiver = receive()
+            async with links.session(make_link(groups, server.url), receiver):
+                server.set("level", 7.5)
+                server.set("setpoint", 8.5)
+                await wait(receiver, "level", 7.5)
+                await wait(receiver, "setpoint", 8.5)
+            (caution,) = receiver.cautions
+            assert re.fullmatch(r"no subscription for \S+/setpoint, which is read instead: too many .*", caution)
+        finally:
+            server.stop()
 
 
 class TestWrites:
