@@ -43,6 +43,10 @@ class Receiver(Protocol):
         """Say that something from `source` (a topic, a group's id) could not become a scan. It is counted, told to
         people when it starts, and told again when `source`, or the group of that id, gives a good scan."""
 
+    def caution(self, text: str) -> None:
+        """Say what people should know of a link that stands, such as that a certificate has to be renewed before it
+        fails; nothing where there is nothing any more. It is told when it changes, and shown in the status."""
+
 
 class Driver(ABC):
     """One session of one link. Created fresh for every session and never reopened, so that no session inherits a

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from zlib import crc32
 
+from gateway.apart import apart
 from gateway.backoff import Backoff
 from gateway.bus import Bus, mark_unreal
 from gateway.clock import SECOND, Clock
@@ -38,6 +39,7 @@ class LinkSupervisor:
         self.clock = clock
         self.online = False
         self.reason = "not connected yet"
+        self.cautioned = ""
         self.sessions = 0
         self.refused = 0
         self.notices = Notices(_log)
@@ -58,12 +60,12 @@ class LinkSupervisor:
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         mark_unreal(scan)
         health = self.health[scan.group.device]
-        if health.clock is not None:
-            self._correct_time(scan, health.clock)
         if scan.known:
             health.fresh[scan.group] = self.clock.monotonic()
             self._bus.look(scan)
             return
+        if health.clock is not None:
+            self._correct_time(scan, health.clock)
         health.scans += 1
         health.points += scan.points
         if not scan.current:
@@ -87,6 +89,14 @@ class LinkSupervisor:
         self.notices.begin(source, reason, self.clock.monotonic())
         if source in self._owners:
             self._owners[source].trouble[source] = reason
+
+    def caution(self, text: str) -> None:
+        key, now = f"link {self.link.id} caution", self.clock.monotonic()
+        if text:
+            self.notices.begin(key, text, now, lasting=True)
+        else:
+            self.notices.end(key, now)
+        self.cautioned = text
 
     def _correct_time(self, scan: Scan, clock: ClockSettings) -> None:
         key, now = f"{scan.group.id} clock", self.clock.monotonic()
@@ -156,16 +166,19 @@ class LinkSupervisor:
             async with asyncio.timeout(getattr(self.link.settings, "open_timeout", 10 * SECOND) / SECOND):
                 await driver.open()
             self._up(driver)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(driver))
-                tasks.create_task(self._watch())
-                for number, device in enumerate(self.link.devices):
-                    if any(group.interval for group in device.groups):
-                        tasks.create_task(self._poll(driver, device, number))
+            await apart(self._converse(driver))
         finally:
             self._driver = None
             self._is_up.clear()
             await self._close(driver)
+
+    async def _converse(self, driver: Driver) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive(driver))
+            tasks.create_task(self._watch())
+            for number, device in enumerate(self.link.devices):
+                if any(group.interval for group in device.groups):
+                    tasks.create_task(self._poll(driver, device, number))
 
     async def _receive(self, driver: Driver) -> None:
         await driver.run()

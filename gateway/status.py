@@ -25,7 +25,8 @@ _WINDOW = 10 * SECOND
 
 
 class LinkStatus(msgspec.Struct, frozen=True):
-    """`refused` counts what could not become a scan, and the times that the link went down."""
+    """`refused` counts what could not become a scan, and the times that the link went down. `reason` says why it is
+    down, or what people should know of it while it stands."""
 
     id: str
     driver: str
@@ -130,11 +131,12 @@ class Rates:
             self._samples.popleft()
 
     def rate(self, device: str) -> float | None:
-        """None before the second sample of the device, or where its link was made anew and counts from 0 again."""
+        """None before the second sample of the device, or where its link was made anew and counts from 0 again; and
+        where it left and has come back, until it is in both samples."""
         if not self._samples:
             return None
         (began, before), (ended, after) = self._samples[0], self._samples[-1]
-        if began == ended or device not in before or after.get(device, 0) < before[device]:
+        if began == ended or device not in before or device not in after or after[device] < before[device]:
             return None
         return (after[device] - before[device]) * SECOND / (ended - began)
 
@@ -186,7 +188,7 @@ def _link(link: LinkSupervisor) -> LinkStatus:
         id=link.link.id,
         driver=link.link.driver,
         online=link.online,
-        reason=link.reason,
+        reason=link.reason or link.cautioned,
         sessions=link.sessions,
         refused=link.refused,
     )
