@@ -15,8 +15,8 @@ from gateway.halving import pick
 from gateway.inquiry import Export
 from gateway.journal.chunk import Chunk
 from gateway.model import AnyEvent, Mask, Quality, Rows, Schema, quality
+from gateway.sinks._json import event_messages, row_messages
 from gateway.sinks._rows import marks
-from gateway.sinks.files import event_lines, row_lines
 
 HEADER = "time,tag,value,quality\r\n"
 
@@ -50,10 +50,10 @@ class Writer:
             for rows in chosen:
                 yield from csv_lines(rows)
             return
-        yield from (line.decode() for _, line in row_lines(chosen, self._place))
+        yield from (f"{message.body.decode()}\n" for message in row_messages(chosen, self._place))
         events = [event for event in chunk.events if self._is_wanted(event)]
         self.events += len(events)
-        yield from (line.decode() for _, line in event_lines(events, self._place))
+        yield from (f"{message.body.decode()}\n" for message in event_messages(events, self._place))
 
     def _some(self, rows: Rows) -> Rows | None:
         """Those that are wanted; None where none is."""

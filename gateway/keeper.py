@@ -263,7 +263,7 @@ async def export(library: Library, chosen: Sequence[Volume], writer: Writer) -> 
             chunks = await library.fetch(volume, at)
             if not chunks:
                 break
-            at = max(at + 1, chunks[-1].stop)
+            at = chunks[-1].seq + 1
             text = await asyncio.to_thread(writer.lines, chunks)
             for part in _cut(text):
                 yield ExportedReply(part, done, total)

@@ -11,7 +11,6 @@ from paho.mqtt.client import MQTTMessage
 
 from drivers.mqtt import routes
 from drivers.mqtt.client import Connection
-from drivers.mqtt.inbox import Inbox
 from drivers.mqtt.routes import Route
 from drivers.mqtt.settings import LinkSettings
 from drivers.mqtt.topic import Router
@@ -19,6 +18,7 @@ from gateway import contracts
 from gateway.contracts import Receiver
 from gateway.errors import CommandRefused
 from gateway.model import Link, Scan, Tag, Value
+from gateway.mqtt.inbox import Inbox
 from gateway.payload.decoder import Refused
 
 
@@ -56,7 +56,7 @@ class Driver(contracts.Driver):
         if route is None:
             raise CommandRefused(f"{tag.id} has no command_topic")
         if isinstance(value, float) and not math.isfinite(value):
-            raise CommandRefused(f"{value} cannot be written as JSON")
+            raise CommandRefused("the value cannot be written as JSON")
         plain = route.is_text and isinstance(value, str)
         await self._connection.publish(route.topic, str(value).encode() if plain else msgspec.json.encode(value))
 

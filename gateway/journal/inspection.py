@@ -104,7 +104,7 @@ class Check:
     def take(self, looks: Sequence[Look]) -> None:
         """What lies from `at` on, in order; nothing, where nothing does."""
         for look in looks:
-            self.at = max(self.at + 1, look.seq + 1 if look.broken else look.stop)
+            self.at = look.seq + 1
             if look.broken:
                 self._reason = self._reason or look.broken
             else:
@@ -130,7 +130,7 @@ class Check:
         before = look.total - look.points
         if look.seq > self._sound or before != self._total:
             self._find(look.seq, before - self._total, look.time)
-        self._sound, self._total, self._time, self._reason = look.stop, look.total, look.time, ""
+        self._sound, self._total, self._time, self._reason = look.seq + 1, look.total, look.time, ""
 
     def _find(self, stop: int, points: int, until: int) -> None:
         missing = "it is missing" if stop > self._sound else "the catalogue has another count"
@@ -239,6 +239,6 @@ def read(segment: Segment, mark: Mark, start: int, guesses: Guesses) -> list[Chu
 
 
 def lost(stream: Stream, start: int, mark: Mark, reason: str) -> Chunk:
-    """All the rest of a segment."""
+    """All the rest of a segment, under the number of its last chunk."""
     points = mark.total_stop - mark.total_first if start == mark.first else 0
-    return Chunk(stream, start, mark.stop, points, broken=reason)
+    return Chunk(stream, mark.stop - 1, points, broken=reason)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ from gateway.model import (
 )
 from tests.gateway.sinks.samples import START, rows
 from tests.parts.influxd import Influxd, influxd
+from tests.parts.mosquitto import Mosquitto, Witness
+from tests.parts.nats import Nats, nats_server
+from tests.parts.nginx import Nginx, nginx
+from tests.parts.postgres import Postgres, postgres
 from tests.parts.process import free_port
 from tests.parts.victoria import Victoria, victoria
 
@@ -128,6 +134,125 @@ class VictoriaMetrics(Stand):
         return len(self.server.export('{__name__="alarms_active",alarm="hot"}').get("alarms_active", []))
 
 
+class Http(Stand):
+    sink = "http"
+
+    def __init__(self, server: Nginx) -> None:
+        self.server = server
+
+    def settings(self) -> dict[str, object]:
+        return {"url": f"{self.server.url}/ingest"}
+
+    def unreachable(self) -> dict[str, object]:
+        return {"url": f"http://127.0.0.1:{free_port()}"}
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        return [record for body in self.server.bodies() for record in json.loads(body).get(kind, [])]
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        found = [row for row in self.records("rows") if row["group"] == group]
+        return [(row["time"], row["values"][tag]) for row in found if tag in row["values"]]
+
+    def alarms(self) -> int:
+        return sum(event.get("alarm") == "hot" for event in self.records("events"))
+
+
+class JetStream(Stand):
+    sink = "nats"
+
+    def __init__(self, server: Nats) -> None:
+        self.server = server
+        server.make()
+
+    def settings(self) -> dict[str, object]:
+        return {"url": self.server.url}
+
+    def unreachable(self) -> dict[str, object]:
+        return {"url": f"nats://127.0.0.1:{free_port()}"}
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        rows = [json.loads(each.body) for each in self.server.kept() if each.subject.endswith(f".{group}")]
+        return [(row["time"], row["values"][tag]) for row in rows if tag in row["values"]]
+
+    def alarms(self) -> int:
+        return sum(each.subject.endswith(".events.AlarmChanged") for each in self.server.kept())
+
+
+class Sqlite(Stand):
+    sink = "sql"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def settings(self) -> dict[str, object]:
+        return {"url": f"sqlite:///{self.directory}/plant.db"}
+
+    def unreachable(self) -> dict[str, object]:
+        (self.directory / "file").touch()
+        return {"url": f"sqlite:///{self.directory}/file/plant.db"}
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.directory / "plant.db")) as connection:
+            return connection.execute(text).fetchall()
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        place = f"tag_group = '{group}' and tag = '{tag}'"
+        return self.query(f"select time_ns, value from telemetry where {place} order by time_ns")
+
+    def alarms(self) -> int:
+        return len(self.query("select * from events where type = 'AlarmChanged' and subject = 'hot'"))
+
+
+class PostgreSql(Sqlite):
+    def __init__(self, server: Postgres) -> None:
+        self.server = server
+        self.database = server.create("plant")
+
+    def settings(self) -> dict[str, object]:
+        return {"url": self.server.url(self.database), "password": {"file": self.server.secret}}
+
+    def unreachable(self) -> dict[str, object]:
+        return {"url": f"postgresql://plant@127.0.0.1:{free_port()}/plant"}
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        return self.server.query(text, self.database)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Postgres]:
+    with postgres() as part:
+        yield part
+
+
+class Broker(Stand):
+    sink = "mqtt"
+
+    def __init__(self, witness: Witness) -> None:
+        self.witness = witness
+
+    def settings(self) -> dict[str, object]:
+        return {"host": "127.0.0.1", "port": self.witness.port}
+
+    def unreachable(self) -> dict[str, object]:
+        return self.settings() | {"port": free_port()}
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        lines = [heard.json for heard in self.witness.all() if heard.topic.split("/")[-1] == group]
+        return [(line["time"], line["values"][tag]) for line in lines if tag in line["values"]]
+
+    def alarms(self) -> int:
+        return sum(heard.json.get("alarm") == "hot" for heard in self.witness.all())
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Witness]:
+    part = Mosquitto(tmp_path)
+    witness = Witness(part.port, "edgeward/plant-1/line-a/#")
+    yield witness
+    witness.stop()
+    part.stop()
+
+
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
     with influxd(tmp_path_factory.mktemp("influxd")) as part:
@@ -140,18 +265,45 @@ def victoria_metrics(tmp_path: Path) -> Iterator[Victoria]:
         yield part
 
 
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Nginx]:
+    with nginx(tmp_path) as part:
+        yield part
+
+
+@pytest.fixture(scope="module")
+def jetstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    with nats_server(tmp_path_factory.mktemp("nats")) as part:
+        yield part
+
+
+_HERE: dict[str, Callable[[Path], Stand]] = {"files": Files, "sqlite": Sqlite}
+_SERVERS: dict[str, Callable[..., Stand]] = {
+    "influx": Influx,
+    "victoria_metrics": VictoriaMetrics,
+    "postgresql": PostgreSql,
+    "web": Http,
+    "jetstream": JetStream,
+    "broker": Broker,
+}
+
+
 @pytest.fixture(
     params=[
         pytest.param("files"),
         pytest.param("influx", marks=pytest.mark.real("influxd")),
         pytest.param("victoria_metrics", marks=pytest.mark.real("victoria-metrics")),
+        pytest.param("sqlite"),
+        pytest.param("postgresql", marks=pytest.mark.real("postgresql")),
+        pytest.param("web", marks=pytest.mark.real("nginx")),
+        pytest.param("jetstream", marks=pytest.mark.real("nats-server")),
+        pytest.param("broker", marks=pytest.mark.real("mosquitto")),
     ]
 )
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
-    if request.param == "files":
-        return Files(tmp_path)
-    server = request.getfixturevalue(request.param)
-    return Influx(server) if request.param == "influx" else VictoriaMetrics(server)
+    if request.param in _HERE:
+        return _HERE[request.param](tmp_path)
+    return _SERVERS[request.param](request.getfixturevalue(request.param))
 
 
 def make(stand: Stand, settings: dict[str, object]) -> Sink:

@@ -45,9 +45,9 @@ def rows(status: np.ndarray[tuple[int, int], np.dtype[np.uint32]] | None = None)
 
 def written(request: Export, *events: AnyEvent, of: Rows | None = None) -> tuple[Writer, str]:
     writer = Writer(request, {"site": "plant-1"})
-    chunks = [Chunk(Stream.NORMAL, 0, 1, 6, rows=(of or rows(),))]
+    chunks = [Chunk(Stream.NORMAL, 0, 6, rows=(of or rows(),))]
     if events:
-        chunks.append(Chunk(Stream.EVENTS, 0, 1, len(events), events=events))
+        chunks.append(Chunk(Stream.EVENTS, 0, len(events), events=events))
     return writer, writer.head + writer.lines(chunks)
 
 
@@ -130,7 +130,7 @@ def test_values_with_times_of_their_own_and_values_that_are_not_there() -> None:
 
 def test_what_is_broken_is_counted() -> None:
     writer = Writer(Export(), {})
-    assert writer.lines([Chunk(Stream.NORMAL, 0, 1, 12, broken="a chunk was changed")]) == ""
+    assert writer.lines([Chunk(Stream.NORMAL, 0, 12, broken="a chunk was changed")]) == ""
     assert (writer.points, writer.lost) == (0, 12)
 
 

@@ -11,6 +11,8 @@ need mosquitto_pub mosquitto-clients
 need mbpoll mbpoll
 need influxd influxdb
 need victoria-metrics victoria-metrics
+need nginx nginx-light
+need nats-server nats-server
 need coap-server-notls libcoap3-bin
 need node nodejs
 need npm npm
@@ -20,6 +22,7 @@ need iptables iptables
 need mmdebstrap mmdebstrap
 [ -x /usr/lib/podman/netavark ] || missing="$missing netavark"
 [ -x /usr/lib/podman/aardvark-dns ] || missing="$missing aardvark-dns"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 need gcc gcc
 need pkg-config pkg-config
 [ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev libc6-dev"
