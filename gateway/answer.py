@@ -34,7 +34,7 @@ from gateway.drill import Drills
 from gateway.errors import CommandRefused
 from gateway.inquiry import AskJournal, AskLetters, Drill, DropLetters, Export, ReplayLetters, RotateKey, Verify
 from gateway.journal.store import FAILURES
-from gateway.keeper import Keeper, Replayer
+from gateway.keeper import Keeper
 from gateway.model import Reading, quality
 from gateway.phrase import Reply
 from gateway.problems import InvalidConfiguration, shown, suggestion
@@ -106,8 +106,7 @@ class Desk:
             case Export():
                 return self._keeper.export(errand, {"site": cell.configuration.site, "cell": cell.configuration.cell})
             case ReplayLetters():
-                running = {name: each for name, each in cell.forwarders.items() if isinstance(each, Replayer)}
-                return self._keeper.replay(errand, running, user)
+                return self._keeper.replay(errand, cell.forwarders, user)
             case RotateKey():
                 return self._keeper.rotate(user)
             case Drill():

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator,
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -58,7 +58,6 @@ _TEXT = 1 << 18
 """Characters of one reply, about."""
 
 
-@runtime_checkable
 class Replayer(Protocol):
     """A sink's forwarder."""
 

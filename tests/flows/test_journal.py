@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.flows.conftest import Start
 from tests.flows.machines import influx_v1, numbered_pump
 from tests.flows.publisher import Publisher, time_of
 from tests.parts.gateway import Gateway
+from tests.parts.influxd import Influxd
 from tests.parts.mosquitto import Mosquitto
 from tests.parts.process import free_port
 
@@ -235,6 +237,45 @@ def test_interrupted_in_the_middle_it_leaves_nothing_behind(kept: tuple[Gateway,
     assert process.returncode in (0, 130)
     assert [path.name for path in folder.iterdir()] == (["export.jsonl"] if process.returncode == 0 else [])
     gateway.start()  # the lock is free
+
+
+@pytest.mark.real("influxd")
+def test_what_a_real_server_refused_is_explained_and_sent_again(
+    start: Start, broker: Mosquitto, publish: Publish, influx: Influxd, database: str
+) -> None:
+    """A field that was text before: the server takes no number for it, until somebody drops what is there."""
+    line = f'state,site=plant-1,cell=line-a,device=pump-1 half="text" {time_of(0) - 1}'.encode()
+    urlopen(f"{influx.url}/write?db={database}", line, timeout=10).close()
+    gateway = start(sinks={"cloud": influx_v1(influx.port, database)}, **numbered_pump(broker.port))
+    gateway.wait(lambda: bool(gateway.link("floor")["online"]))
+    publisher = publish()
+    gateway.wait(lambda: publisher.count() > 50)
+    sent = finished(gateway, publisher)
+    gateway.wait_delivered("cloud")
+    assert gateway.sink("cloud")["dead_letters"] == len(sent)
+
+    listed = journal(gateway, "dead-letters", "list", "--json")
+    letters = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert len(letters) == len(sent)
+    assert {letter["tag"] for letter in letters} == {"pump-1/half"}
+    assert all("field type conflict" in letter["reason"] for letter in letters)
+    shown = journal(gateway, "dead-letters", "show", str(letters[0]["id"]))
+    assert "field type conflict" in shown.stdout
+    assert f"replay {letters[0]['id']}" in shown.stdout
+    in_vain = journal(gateway, "dead-letters", "replay", str(letters[0]["id"]))
+    assert in_vain.returncode == 1
+    assert "field type conflict" in in_vain.stderr
+    assert gateway.sink("cloud")["dead_letters"] == len(sent)
+
+    influx.query("drop measurement state", database)
+    replayed = journal(gateway, "dead-letters", "replay", "--all", "--json")
+    assert replayed.returncode == 0, replayed.stderr
+    assert json.loads(replayed.stdout) == {"letters": len(sent), "points": len(sent), "refused": {}}
+    rows = influx.query("select half from state where device = 'pump-1'", database)
+    assert [(row["time"], row["half"]) for row in rows] == [(time_of(n), n / 2) for n in sent]
+    assert gateway.sink("cloud")["dead_letters"] == 0
+    gateway.check_accounts()
+    assert journal(gateway, "dead-letters", "list").stdout == "no dead letters\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
