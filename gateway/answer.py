@@ -104,7 +104,8 @@ class Desk:
             case Verify():
                 return self._keeper.verify(errand)
             case Export():
-                return self._keeper.export(errand, {"site": cell.configuration.site, "cell": cell.configuration.cell})
+                names = {"site": cell.configuration.site, "cell": cell.configuration.cell}
+                return self._keeper.export(errand, names, user)
             case ReplayLetters():
                 return self._keeper.replay(errand, cell.forwarders, user)
             case RotateKey():

@@ -26,6 +26,8 @@ from gateway.phrase import Reply
 _log = logging.getLogger(__name__)
 
 _SAMPLE_S = 1.0
+_GRACE_S = 1.0
+"""So much later the timer ends what should have ended before."""
 _LOOK_S = 0.05
 _QUIET_S = 30.0
 """So long something live is waited for, where none comes in."""
@@ -47,7 +49,7 @@ class Drills:
         _log.warning("%s cuts off %s for %g s: a drill", user, ", ".join(names), request.seconds)
         self._cut = names
         self._hold(f"cut off by {user}, for a drill")
-        timer = asyncio.get_running_loop().call_later(request.seconds, self._hold, "")
+        timer = asyncio.get_running_loop().call_later(request.seconds + _GRACE_S, self._hold, "")
         watch = Watch(self._cell, names)
         try:
             async for sample in self._outage(watch, request.seconds):
@@ -66,8 +68,7 @@ class Drills:
         yield await watch.sample()
         while (left := seconds - watch.at) > 0:
             await asyncio.sleep(min(left, _SAMPLE_S))
-            if seconds > watch.at:
-                self._hold(self._reason)  # a reload may have made them anew
+            self._hold(self._reason)  # a reload may have made them anew
             yield await watch.sample()
 
     async def _recovery(self, watch: Watch) -> AsyncGenerator[Reply]:

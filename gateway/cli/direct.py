@@ -97,7 +97,7 @@ class Direct:
             case Verify():
                 return self._keeper.verify(errand)
             case Export():
-                return self._keeper.export(errand, self._place.names)
+                return self._keeper.export(errand, self._place.names, _name(os.getuid()))
             case RotateKey():
                 return self._keeper.rotate(_name(os.getuid()))
         raise CallFailed("no gateway runs, and this needs one", _NEEDED)

@@ -15,7 +15,7 @@ from gateway.cli import output
 from gateway.cli.bar import Tell, bar
 from gateway.cli.client import CallFailed
 from gateway.cli.journal import connected, exists, place
-from gateway.cli.words import count
+from gateway.cli.words import counted
 from gateway.clock import SECOND, SystemClock
 from gateway.inquiry import Export, ExportedReply, ExportReply
 from gateway.phrase import Reply
@@ -105,8 +105,8 @@ def _tell(options: Namespace, done: ExportReply) -> None:
         print(msgspec.json.encode(done).decode())
         return
     where = "" if options.output is None else f"{options.output}: "
-    events = "" if options.format == "csv" else f" and {count(done.events)} events"
-    print(f"edgeward: {where}{count(done.points)} points{events}", file=sys.stderr)
+    events = "" if options.format == "csv" else f" and {counted(done.events, 'events')}"
+    print(f"edgeward: {where}{counted(done.points, 'points')}{events}", file=sys.stderr)
     if done.lost:
-        lost = f"{count(done.lost)} points cannot be read: edgeward journal verify says which"
+        lost = f"{counted(done.lost, 'points')} cannot be read: edgeward journal verify says which"
         print(f"edgeward: {lost}", file=sys.stderr)

@@ -10,7 +10,7 @@ import msgspec
 from gateway.cli.bar import bar
 from gateway.cli.client import CallFailed
 from gateway.cli.journal import connected
-from gateway.cli.words import count
+from gateway.cli.words import counted
 from gateway.inquiry import Progress, RotateKey, RotateReply
 
 
@@ -32,7 +32,9 @@ def _rotate(options: Namespace) -> int:
         print(msgspec.json.encode(reply).decode())
     else:
         assert isinstance(reply, RotateReply)
-        print(f"a new key wraps everything, {count(reply.segments)} segments among it; the one before opens nothing")
+        print(
+            f"a new key wraps everything, {counted(reply.segments, 'segments')} among it; the one before opens nothing"
+        )
         print("a copy of journal.key that you keep has to be made anew")
     return 0
 

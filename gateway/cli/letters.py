@@ -11,7 +11,7 @@ import msgspec
 from gateway.cli.bar import bar
 from gateway.cli.client import CallFailed
 from gateway.cli.journal import Counterpart, connected
-from gateway.cli.words import NOTHING, ago, count, date
+from gateway.cli.words import NOTHING, ago, count, counted, date
 from gateway.inquiry import (
     MOST_IDS,
     AskLetters,
@@ -78,7 +78,9 @@ def _show(journal: Counterpart, options: Namespace) -> int:
     if options.json:
         print(msgspec.json.encode(letter).decode())
         return 0
-    print(f"letter {letter.id}: sink {letter.sink} refused {count(letter.points)} points at {date(letter.time)} UTC")
+    print(
+        f"letter {letter.id}: sink {letter.sink} refused {counted(letter.points, 'points')} at {date(letter.time)} UTC"
+    )
     print(printable(f"  what:    {letter.tag or letter.kind or NOTHING}"))
     print(printable(f"  content: {letter.content or NOTHING}"))
     print(printable(f"  why:     {letter.reason}"))
@@ -111,7 +113,8 @@ def _replay(journal: Counterpart, options: Namespace) -> int:
     if options.json:
         print(msgspec.json.encode({"letters": letters, "points": points, "refused": refused}).decode())
         return 1 if refused else 0
-    print(f"{count(letters)} letters of {count(points)} points went through, {count(len(refused))} were refused again")
+    through = f"{counted(letters, 'letters')} of {counted(points, 'points')} went through"
+    print(f"{through}, {count(len(refused))} refused again")
     for id, reason in refused.items():
         print(printable(f"  {id}: {reason}"), file=sys.stderr)
     return 1 if refused else 0
@@ -120,7 +123,7 @@ def _replay(journal: Counterpart, options: Namespace) -> int:
 def _drop(journal: Counterpart, options: Namespace) -> int:
     ids = _chosen(journal, options)
     if ids and not options.yes:
-        confirm(f"drop {count(len(ids))} dead letters for good?")
+        confirm(f"drop {counted(len(ids), 'dead letters')} for good?")
     letters = points = 0
     for start in range(0, len(ids), MOST_IDS):
         reply = journal.ask(DropLetters(tuple(ids[start : start + MOST_IDS])), DropReply)
@@ -128,7 +131,7 @@ def _drop(journal: Counterpart, options: Namespace) -> int:
     if options.json:
         print(msgspec.json.encode({"letters": letters, "points": points}).decode())
     else:
-        print(f"{count(letters)} letters of {count(points)} points are dropped")
+        print(f"dropped: {counted(letters, 'letters')} of {counted(points, 'points')}")
     return 0
 
 

@@ -11,7 +11,7 @@ import msgspec
 from gateway.cli.bar import bar
 from gateway.cli.client import CallFailed
 from gateway.cli.journal import connected
-from gateway.cli.words import count, date
+from gateway.cli.words import count, counted, date
 from gateway.inquiry import FaultEntry, FaultsReply, Progress, Verify, VerifyReply
 
 
@@ -38,7 +38,8 @@ def run(options: Namespace) -> int:
 
 
 def _show(reply: VerifyReply, faults: Sequence[FaultEntry]) -> None:
-    read = f"{count(reply.segments)} segments, {count(reply.chunks)} chunks, {count(reply.points)} points: "
+    segments, chunks = counted(reply.segments, "segments"), counted(reply.chunks, "chunks")
+    read = f"{segments}, {chunks}, {counted(reply.points, 'points')}: "
     if not faults:
         print(f"{read}all is sound")
         return
@@ -46,7 +47,7 @@ def _show(reply: VerifyReply, faults: Sequence[FaultEntry]) -> None:
 
     columns = ("SEGMENT>", "FILE", "CHUNKS", "POINTS>", "FROM", "UNTIL", "WHY")
     console().print(table(columns, map(_row, faults)))
-    print(f"{read}these are sound; {count(reply.lost)} points cannot be read", file=sys.stderr)
+    print(f"{read}these are sound; {counted(reply.lost, 'points')} cannot be read", file=sys.stderr)
 
 
 def _row(fault: FaultEntry) -> Sequence[str]:

@@ -62,6 +62,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.1f}"
 
 
+def counted(number: float, plural: str) -> str:
+    """`1 segment`, `2,000 segments`."""
+    return f"{count(number)} {plural[:-1] if number == 1 else plural}"
+
+
 def size(number: float) -> str:
     """Bytes, in steps of a thousand."""
     unit, *larger = _SIZES

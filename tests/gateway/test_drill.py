@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -116,3 +117,5 @@ async def test_an_errand_ends_when_the_gateway_does(tmp_path: Path) -> None:
         while await reader.readline():
             pass
     writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

@@ -123,7 +123,7 @@ async def test_dead_letters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert await call(tmp_path, "dead-letters", "drop", "1") == 1
     assert "--yes says so" in capsys.readouterr().err
     assert await call(tmp_path, "dead-letters", "drop", "1", "--yes") == 0
-    assert capsys.readouterr().out == "1 letters of 1 points are dropped\n"
+    assert capsys.readouterr().out == "dropped: 1 letter of 1 point\n"
     assert await call(tmp_path, "dead-letters", "list", "--json") == 0
     assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [2]
     async with running(tmp_path) as gate:
@@ -143,7 +143,7 @@ async def test_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
         await bury(gate, "once", "for ever")
         assert await call(tmp_path, "dead-letters", "replay", "--sink", "cloud") == 1
         captured = capsys.readouterr()
-        assert captured.out == "1 letters of 1 points went through, 1 were refused again\n"
+        assert captured.out == "1 letter of 1 point went through, 1 refused again\n"
         assert captured.err == "  2: still no\n"
         counts = gate.cell.journal.statistics("cloud")
         assert (counts.dead_letters, counts.delivered) == (1, 1)
