@@ -14,9 +14,9 @@ from gateway.clock import SECOND
 from gateway.halving import pick
 from gateway.inquiry import Export
 from gateway.journal.chunk import Chunk
-from gateway.model import AnyEvent, Mask, Quality, Rows, Schema, quality
+from gateway.model import AnyEvent, Mask, Quality, Rows, Schema, Value, quality
 from gateway.sinks._json import event_messages, row_messages
-from gateway.sinks._rows import marks
+from gateway.sinks._rows import marks, moments, times
 
 HEADER = "time,tag,value,quality\r\n"
 
@@ -38,8 +38,9 @@ class Writer:
         """What comes before the first line."""
         return HEADER if self._request.format == "csv" else ""
 
-    def lines(self, chunks: Sequence[Chunk]) -> str:
-        return "".join(line for chunk in chunks for line in self._lines(chunk))
+    def lines(self, chunks: Sequence[Chunk]) -> Iterator[str]:
+        for chunk in chunks:
+            yield from self._lines(chunk)
 
     def _lines(self, chunk: Chunk) -> Iterator[str]:
         if chunk.broken:
@@ -90,18 +91,25 @@ class Writer:
 
 def csv_lines(rows: Rows) -> Iterator[str]:
     """A line a value: its own time in UTC, the tag's id, the value (nothing where it is bad), and its quality."""
-    names = [sheet.cell(f"{rows.schema.device}/{column.name}") for column in rows.schema.columns]
+    names = [_quoted(sheet.cell(f"{rows.schema.device}/{column.name}")) for column in rows.schema.columns]
     codes = marks(rows)
-    times = rows.source_time if rows.source_time.ndim > 1 else rows.source_time[:, np.newaxis]
-    shared = rows.source_time.ndim == 1
-    for row in range(len(rows.gateway_time)):
+    for row, source_time in enumerate(times(rows.source_time)):
         values = [value for plane in rows.values for value in plane[row].tolist()]
+        status = codes[row].tolist()
         there = range(len(names)) if rows.present is None else np.flatnonzero(rows.present[row]).tolist()
-        for column in there:
-            code = int(codes[row, column])
-            value = "" if quality(code) is Quality.BAD else _quoted(sheet.cell(values[column]))
-            time = moment(int(times[row, 0 if shared else column]))
-            yield f"{time},{_quoted(names[column])},{value},{quality(code).name.lower()}\r\n"
+        for time, columns in moments(source_time, there):
+            at = moment(time)
+            for column in columns:
+                yield f"{at},{names[column]},{_shown(values[column], status[column])}\r\n"
+
+
+def _shown(value: Value, code: int) -> str:
+    """A value and its quality."""
+    if code == 0:
+        return f"{value!r},good" if isinstance(value, float) else f"{_quoted(sheet.cell(value))},good"
+    if quality(code) is Quality.BAD:
+        return ",bad"
+    return f"{_quoted(sheet.cell(value))},{quality(code).name.lower()}"
 
 
 def moment(time: int) -> str:

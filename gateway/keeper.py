@@ -54,8 +54,10 @@ _PATIENCE_S = 2.0
 _LOSSES = 20
 _LETTERS = 200
 _PART = 100
-_TEXT = 1 << 18
-"""Characters of one reply, about."""
+_TEXT = 1 << 16
+"""Characters of one reply, about: some milliseconds of work."""
+_PAUSE_S = 0.002
+"""In between, everybody else comes to his turn without waiting for the interpreter's lock."""
 
 
 class Replayer(Protocol):
@@ -264,21 +266,23 @@ async def export(library: Library, chosen: Sequence[Volume], writer: Writer) -> 
             if not chunks:
                 break
             at = chunks[-1].seq + 1
-            text = await asyncio.to_thread(writer.lines, chunks)
-            for part in _cut(text):
-                yield ExportedReply(part, done, total)
+            lines = writer.lines(chunks)
+            while text := await asyncio.to_thread(_some, lines):
+                yield ExportedReply(text, done, total)
+                await asyncio.sleep(_PAUSE_S)
             done += sum(chunk.points for chunk in chunks)
             yield ExportedReply("", done, total)
     yield ExportReply(writer.points, writer.events, writer.lost)
 
 
-def _cut(text: str) -> Iterator[str]:
-    """Whole lines, about as many as one reply should have."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start + _TEXT) + 1 or len(text)
-        yield text[start:end]
-        start = end
+def _some(lines: Iterator[str]) -> str:
+    """As many whole lines as one reply should have; nothing where there are no more."""
+    taken: list[str] = []
+    size = 0
+    while size < _TEXT and (line := next(lines, "")):
+        taken.append(line)
+        size += len(line)
+    return "".join(taken)
 
 
 # Entries

@@ -349,8 +349,9 @@ class Store:
     def adopt(self, keys: KeyRing) -> None:
         """The current key of `keys` wraps from now on. What was wrapped before is wrapped anew by `rewrap`, segment by
         segment, and at last by `finish`; the open ones are closed for it."""
-        for stream in list(self._open):
-            self.rotate(stream)
+        if keys.current != self._keys.current:  # or else they were begun with it
+            for stream in list(self._open):
+                self.rotate(stream)
         self._keys = keys
 
     def finish(self, keys: KeyRing) -> None:

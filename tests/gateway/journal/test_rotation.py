@@ -84,6 +84,30 @@ async def test_an_earlier_key_stays_as_long_as_a_segment_is_not_closed(
     assert await reopened(tmp_path, ring) == [1]
 
 
+async def test_a_rotation_that_is_tried_again_begins_no_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Store.finish
+
+    def fail(store: Store, ring: KeyRing) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with opened(tmp_path, "cloud") as journal:
+        await put(journal, 1)
+        monkeypatch.setattr(Store, "finish", fail)
+        with pytest.raises(OSError, match="No space"):
+            await journal.rotate(nothing)
+        for value in range(2, 5):
+            await put(journal, value)
+            with pytest.raises(OSError, match="No space"):
+                await journal.resume()
+        monkeypatch.setattr(Store, "finish", finish)
+        assert len(list(tmp_path.glob("normal-*.db"))) == 2
+        await journal.resume()
+        ring = journal.keys
+    assert await reopened(tmp_path, ring) == [1, 2, 3, 4]
+
+
 async def test_a_damaged_segment_stops_nobody(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         for value in range(2):
