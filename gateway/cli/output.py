@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -40,10 +41,9 @@ def replace(path: Path, content: bytes) -> None:
 def private(path: Path) -> Iterator[BinaryIO]:
     """A file that only its owner may read, and that is there once it is whole. Raises OSError."""
     path = Path(os.path.realpath(path))
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
-    new = Path(name)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # known before it is there: Ctrl-C comes at any moment
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
