@@ -50,7 +50,7 @@ class Books:
     def _chunk(self, stream: Stream, seq: int, age: int) -> Chunk:
         batch = rows({"t": ValueType.BOOL}, (True,))
         batch.gateway_time[:] = self.clock.now() - age
-        return Chunk(stream, seq, seq + 1, POINTS, (batch,))
+        return Chunk(stream, seq, POINTS, (batch,))
 
     def drain(self, agenda: Agenda, points: int = POINTS) -> list[tuple[Stream, int]]:
         taken = []

@@ -80,9 +80,7 @@ def chunk(seq: int, tags: int = TAGS, count: int = ROWS) -> Chunk:
     columns = tuple(Column(f"t{number}", ValueType.FLOAT64) for number in range(tags))
     times = np.arange(START + seq * count, START + (seq + 1) * count)
     values = (np.arange(tags * count, dtype=np.float64) + seq * tags * count).reshape(count, tags)
-    return Chunk(
-        NORMAL, seq, seq + 1, tags * count, (Rows(Schema("press-1", "fast", columns), times, times, (values,)),)
-    )
+    return Chunk(NORMAL, seq, tags * count, (Rows(Schema("press-1", "fast", columns), times, times, (values,)),))
 
 
 @pytest.fixture
@@ -147,7 +145,7 @@ async def test_what_is_too_old_as_a_whole_is_set_aside_once_others_were_taken(
 
 async def test_events_that_are_taken_convict_no_value(server: Server, handover: Handover) -> None:
     server.is_bad = lambda tag, value: True
-    events = Chunk(EVENTS, 0, 1, 1, events=(DataLost(1, 2, "why"),))
+    events = Chunk(EVENTS, 0, 1, events=(DataLost(1, 2, "why"),))
     for _ in range(3):
         with pytest.raises(Unproven):
             await handover.give(NORMAL, [chunk(0)])
@@ -155,7 +153,7 @@ async def test_events_that_are_taken_convict_no_value(server: Server, handover: 
 
 
 async def test_a_refused_event_is_convicted_by_values_that_are_taken(server: Server, handover: Handover) -> None:
-    events = Chunk(EVENTS, 0, 1, 1, events=(DataLost(-1, 2, "why"),))
+    events = Chunk(EVENTS, 0, 1, events=(DataLost(-1, 2, "why"),))
     with pytest.raises(Unproven):
         await handover.give(EVENTS, [events])
     await handover.give(NORMAL, [chunk(0)])
@@ -274,7 +272,7 @@ async def test_rows_of_any_shape_arrive_whole(server: Server, handover: Handover
     chunks = [chunk(0, 1, 20_000), chunk(1, 7000, 2), chunk(2, 3, 1), chunk(3, 5, 0)]
     absent = chunks[2].rows[0]
     gone = Rows(absent.schema, absent.source_time, absent.gateway_time, absent.values, None, np.zeros((1, 3), np.bool_))
-    await handover.give(NORMAL, [*chunks, Chunk(NORMAL, 4, 5, 0, (gone,))])
+    await handover.give(NORMAL, [*chunks, Chunk(NORMAL, 4, 0, (gone,))])
     assert server.got == {value for one in chunks for value in told(one.rows[0])}
     assert sum(server.sizes) == 20_000 + 14_000 + 3 + 3, "and once"
 

@@ -125,7 +125,7 @@ async def test_one_bad_point_in_5000(influx: Influxd, sink: Sink) -> None:
         await send(parts)
 
     sink.write = count  # type: ignore[method-assign]
-    (refusal,) = await handover.give(Stream.NORMAL, [Chunk(Stream.NORMAL, 0, 1, batch.points, (batch,))])
+    (refusal,) = await handover.give(Stream.NORMAL, [Chunk(Stream.NORMAL, 0, batch.points, (batch,))])
     assert "field type conflict" in refusal.reason
     assert '"tag":"t99","type":"float64","value":17.0' in refusal.content.decode()
     assert requests - 1 <= 2 * math.log2(batch.points) + 2
