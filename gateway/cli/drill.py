@@ -15,6 +15,7 @@ from gateway.cli.bar import Tell, bar
 from gateway.cli.client import CallFailed, Client, complain, find
 from gateway.cli.letters import confirm
 from gateway.cli.words import span
+from gateway.clock import SECOND, SystemClock
 from gateway.inquiry import Drill, DrillReply, SampleReply
 from gateway.phrase import Reply
 
@@ -32,7 +33,8 @@ def run(options: Namespace) -> int:
 
 def _run(client: Client, options: Namespace) -> int:
     seconds = options.minutes * _SECONDS
-    folder = options.output or Path(f"drill-{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}")
+    began = datetime.fromtimestamp(SystemClock().now() / SECOND, UTC)
+    folder = options.output or Path(f"drill-{began:%Y-%m-%dT%H%M%SZ}")
     if folder.exists():
         raise CallFailed(f"{folder} exists already", "choose another one with -o")
     if not options.yes:
@@ -44,7 +46,7 @@ def _run(client: Client, options: Namespace) -> int:
     if not samples:
         raise CallFailed("the gateway hung up before the drill began")
     result = report.judge(samples, seconds, is_over)
-    _write(folder, result, samples)
+    _write(folder, result, samples, f"{began:%Y-%m-%d %H:%M:%S} UTC")
     if options.json:
         print(msgspec.json.encode(report.plain(result)).decode())
     else:
@@ -74,11 +76,11 @@ def _watch(replies: Iterator[Reply], seconds: float, tell: Tell) -> tuple[list[S
     return samples, False
 
 
-def _write(folder: Path, result: report.Result, samples: list[SampleReply]) -> None:
+def _write(folder: Path, result: report.Result, samples: list[SampleReply], began: str) -> None:
     try:
         folder.mkdir(parents=True)
-        output.create(folder / "report.md", report.markdown(result, samples))
-        body = {**report.plain(result), "samples": samples}
+        output.create(folder / "report.md", report.markdown(result, samples, began))
+        body = {"began": began, **report.plain(result), "samples": samples}
         output.create(folder / "report.json", msgspec.json.format(msgspec.json.encode(body), indent=1).decode() + "\n")
     except OSError as error:
         raise CallFailed(f"the report cannot be written: {error}") from error

@@ -12,7 +12,7 @@ from gateway.inquiry import Account, SampleReply
 LAG_S = 0.25
 """An alarm is judged when its value comes in; the loop that does so must not be later than that."""
 STANDSTILL_S = 5.0
-MEMORY_BYTES = 64 << 20
+MEMORY_BYTES = 64_000_000
 LIVE_S = 5.0
 """Twice the longest pause between two tries, and a second for the way."""
 
@@ -177,16 +177,17 @@ def summary(result: Result) -> Iterator[str]:
         yield f"{'PASS' if promise.kept else 'FAIL'}  {promise.name}: {promise.seen}"
 
 
-def markdown(result: Result, samples: Sequence[SampleReply]) -> str:
-    return "\n".join(_lines(result, samples)) + "\n"
+def markdown(result: Result, samples: Sequence[SampleReply], began: str) -> str:
+    return "\n".join(_lines(result, samples, began)) + "\n"
 
 
-def _lines(result: Result, samples: Sequence[SampleReply]) -> Iterator[str]:
+def _lines(result: Result, samples: Sequence[SampleReply], began: str) -> Iterator[str]:
     verdict = "PASS" if result.is_passed else "FAIL"
     yield f"# Outage drill: {verdict}"
     yield ""
     names = ", ".join(sink.name for sink in result.sinks)
-    yield f"Cut off for {span(result.seconds)}: {names}. Watched for {span(samples[-1].at)}, {len(samples)} looks."
+    yield f"{began}. Cut off for {span(result.seconds)}: {names}."
+    yield f"Watched for {span(samples[-1].at)}, {len(samples)} looks."
     yield ""
     yield "| promise | | seen |"
     yield "|---|---|---|"

@@ -75,7 +75,7 @@ def test_all_is_as_promised() -> None:
     assert result.is_passed
     (sink,) = result.sinks
     assert (sink.peak, sink.live_s, sink.drained_s, sink.rate) == (6000, 0.4, 5.0, 1300.0)
-    text = report.markdown(result, SAMPLES)
+    text = report.markdown(result, SAMPLES, "2026-11-23 08:15:00 UTC")
     assert text.count("| PASS |") == 9
     assert "up to 6,000" in text
     assert len(next(line for line in text.splitlines() if "▁" in line).split()[1]) <= 60
@@ -103,7 +103,7 @@ def test_what_is_not(at: int, change: Change, promise: str) -> None:
     result = report.judge(changed, SECONDS, is_over=True)
     assert promise in broken(result)
     assert set(broken(result)) <= {promise, "every account balances"}
-    assert f"| {promise} | **FAIL** |" in report.markdown(result, changed)
+    assert f"| {promise} | **FAIL** |" in report.markdown(result, changed, "today")
 
 
 def test_commits_that_stand_still() -> None:
