@@ -52,6 +52,7 @@ class Control:
         self._desk = Desk(cell, reloader, self._rates)
         self._notices = Notices(_log)
         self.callers = 0
+        self._is_closed = False
         self._socket: socket.socket | None = None
 
     def open(self) -> None:
@@ -70,12 +71,17 @@ class Control:
         async with asyncio.TaskGroup() as tasks:
 
             def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                tasks.create_task(self._serve(Caller(reader, writer)), name="caller")
+                if self._is_closed:
+                    writer.transport.abort()  # accepted as the gateway ended
+                    return
+                serving = tasks.create_task(self._serve(Caller(reader, writer)), name="caller")
+                serving.add_done_callback(lambda _: writer.transport.abort())  # also where it never came to begin
 
             server = await asyncio.start_unix_server(greet, sock=self._socket, limit=MAX_REQUEST)
             try:
                 await self._sample()
             finally:
+                self._is_closed = True
                 server.close()
                 self.path.unlink(missing_ok=True)
 
