@@ -1,0 +1,78 @@
+"""The configuration, written as the gateway and its commands write it, and the judge of what is found on disk
+afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gateway.cli import output
+from gateway.generation import Archive
+from tests.faults.history import History
+from tests.faults.workload import Findings, Plan
+
+_FILE = "site.yaml"
+
+
+async def write(directory: Path, plan: Plan, say: Callable[[str], None], stopping: asyncio.Event) -> None:
+    """`plan.bursts` configurations, each accepted by the gateway, and written to a file as by a command."""
+    directory.mkdir()
+    archive = Archive(directory / "data")
+    (directory / "data").mkdir()
+    say("READY")
+    for number in range(1, plan.bursts + 1):
+        if stopping.is_set():
+            return
+        generation = archive.remember(_contents(number, plan.seed), plan.epoch + number)
+        say(f"G {generation.number}")
+        output.replace(directory / _FILE, _file(number, plan.seed))
+        say(f"F {number}")
+
+
+async def audit(directory: Path, history: History, plan: Plan) -> Findings:
+    """The last generation is one that was accepted last, or was about to be, and whole; and so is the file."""
+    findings = Findings()
+    try:
+        kept = Archive(directory / "data").last()
+        number = 0 if kept is None else kept.generation.number
+        if kept is not None and dict(kept.contents) != _contents(number, plan.seed):
+            findings.problems.append(f"generation {number} is not what was written")
+        if not history.generation <= number <= history.generation + 1:
+            findings.lost += 1
+            findings.problems.append(f"generation {history.generation} was accepted, {number} is there")
+        _judge_file(directory / _FILE, history, plan, findings)
+        _go_on(directory, history, plan, findings)
+    except Exception as error:
+        findings.problems.append(f"unreadable: {error!r}")
+    return findings
+
+
+def _judge_file(path: Path, history: History, plan: Plan, findings: Findings) -> None:
+    there = path.read_bytes() if path.exists() else _file(0, plan.seed)
+    if there not in (_file(history.file, plan.seed), _file(history.file + 1, plan.seed)):
+        findings.lost += 1
+        findings.problems.append(f"{path.name} is not the one of {history.file}: {there[:30]!r}")
+
+
+def _go_on(directory: Path, history: History, plan: Plan, findings: Findings) -> None:
+    """The next one is accepted as well, and stays."""
+    directory.joinpath("data").mkdir(parents=True, exist_ok=True)
+    archive = Archive(directory / "data")
+    contents = _contents(history.generation + 1000, plan.seed)
+    accepted = archive.remember(contents, plan.epoch)
+    kept = archive.last()
+    if kept is None or kept.generation != accepted or dict(kept.contents) != contents:
+        findings.problems.append("the next configuration is not kept")
+
+
+def _contents(number: int, seed: int) -> Mapping[str, bytes]:
+    choice = random.Random(seed * 1_000_003 + number)
+    names = ["site.yaml", "lines/press.yaml", "lines/oven.yaml"][: choice.randint(1, 3)]
+    return {name: f"# {name} of {number}\n".encode() + choice.randbytes(choice.randint(0, 3000)) for name in names}
+
+
+def _file(number: int, seed: int) -> bytes:
+    """Nothing before the first."""
+    return b"" if number == 0 else f"number {number}\n".encode() + random.Random(seed + number).randbytes(1500)

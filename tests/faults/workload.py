@@ -1,0 +1,317 @@
+"""The journal, driven by a seeded plan, and the judge of what is found on disk afterwards.
+
+The only file of these suites that knows the journal from inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.clock import SystemClock
+from gateway.journal import sqlite
+from gateway.journal.chunk import Chunk, Stream
+from gateway.journal.journal import Journal
+from gateway.journal.ranges import Ranges
+from gateway.journal.store import FAILURES
+from gateway.site import JournalSettings
+from tests.faults import content
+from tests.faults.content import EVENT, GROUPS, Item
+from tests.faults.history import History, names
+
+SINKS = ("prompt", "spotty", "away")
+"""The first takes everything, the second leaves chunks out, the third never comes."""
+
+RESERVE = 4 << 20
+"""Bytes that the journal keeps beside its segments, and counts."""
+
+_KEY = b"k" * 32
+_MANY = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a writer does. `bursts` of scans, 0 for as many as it can until it is told to stop; `epoch` is when it
+    began, nanoseconds UTC; its monotonic clock runs `haste` times as fast, so that housekeeping comes as often."""
+
+    seed: int
+    epoch: int
+    bursts: int = 0
+    segment_bytes: int = 64 << 10
+    max_bytes: int = 1 << 30
+    haste: int = 1
+    synchronous: str = "FULL"
+
+
+class HastyClock(SystemClock):
+    def __init__(self, haste: int) -> None:
+        self._haste = haste
+
+    def monotonic(self) -> int:
+        return super().monotonic() * self._haste
+
+
+def weaken(synchronous: str) -> None:
+    """From now on this process's journals say so to SQLite: what the suites must find out."""
+    sqlite._OWNED = tuple(
+        f"PRAGMA synchronous={synchronous}" if "synchronous" in pragma else pragma for pragma in sqlite._OWNED
+    )
+
+
+def make(directory: Path, plan: Plan) -> Journal:
+    settings = JournalSettings.model_validate({"commit_interval": "2ms"})
+    small = {"segment_bytes": plan.segment_bytes, "max_bytes": plan.max_bytes}
+    return Journal(directory, _KEY, HastyClock(plan.haste), settings.model_copy(update=small))
+
+
+# Writing
+
+
+async def write(directory: Path, plan: Plan, say: Callable[[str], None], stopping: asyncio.Event) -> None:
+    """Returns when the plan is done, or after `stopping`, with the journal closed."""
+    if plan.synchronous != "FULL":
+        weaken(plan.synchronous)
+    journal = make(directory, plan)
+    await journal.open(SINKS)
+    running = asyncio.create_task(journal.run())
+    writer = _Writer(journal, plan, say)
+    say("READY")
+    burst = 0
+    while not stopping.is_set() and (burst < plan.bursts or not plan.bursts):
+        burst += 1
+        await writer.burst()
+    journal.stop()
+    await running
+    await journal.close()
+
+
+class _Writer:
+    def __init__(self, journal: Journal, plan: Plan, say: Callable[[str], None]) -> None:
+        self._journal = journal
+        self._plan = plan
+        self._say = say
+        self._random = random.Random(plan.seed)
+        self._number = 0
+        self._settled: dict[str, list[Item]] = {sink: [] for sink in SINKS}
+        self._skipped: set[tuple[str, Stream, int]] = set()
+        self._dropped = dict.fromkeys(SINKS, 0)
+
+    async def burst(self) -> None:
+        """Some scans, perhaps an event; now and then the sinks come. Waits for the disk most of the time."""
+        durable = asyncio.Event()
+        for _ in range(self._random.randint(1, 8)):
+            self._append(self._random.randrange(len(GROUPS)), durable)
+        if self._random.random() < 0.3:
+            self._record(durable)
+        await (durable.wait() if self._random.random() < 0.8 else asyncio.sleep(0))
+        if self._random.random() < 0.4:
+            await self._deliver()
+        self._tell_dropped()
+
+    def _append(self, k: int, durable: asyncio.Event) -> None:
+        item = (k, self._number)
+        self._number += 1
+        self._journal.append(content.scan(item, self._plan.epoch), lambda: self._acknowledge(item, durable))
+
+    def _record(self, durable: asyncio.Event) -> None:
+        item = (EVENT, self._number)
+        self._number += 1
+        self._journal.record(content.event(item[1], self._plan.epoch))
+        self._journal.follow(lambda: self._acknowledge(item, durable))
+
+    def _acknowledge(self, item: Item, durable: asyncio.Event) -> None:
+        self._say(f"A {names([item])}")
+        durable.set()
+
+    async def _deliver(self) -> None:
+        for sink in SINKS[:-1]:
+            for stream in Stream:
+                try:
+                    await self._drain(sink, stream)
+                except FAILURES:
+                    return  # a forwarder tries again, too
+        if self._random.random() < 0.4:
+            done = {sink: list(items) for sink, items in self._settled.items()}
+            await self._journal.note()
+            if not self._journal.failing:
+                self._tell_settled(done)
+
+    async def _drain(self, sink: str, stream: Stream) -> None:
+        start = 0
+        while work := self._journal.deliveries[sink, stream].next(start):
+            chunks = await self._journal.read(stream, *work, 200)
+            for chunk in chunks:
+                self._receive(sink, chunk)
+            start = chunks[-1].seq + 1 if chunks else work[1]
+
+    def _receive(self, sink: str, chunk: Chunk) -> None:
+        place = (sink, chunk.stream, chunk.seq)
+        if sink == SINKS[1] and (place in self._skipped or self._random.random() < 0.2):
+            self._skipped.add(place)
+            return
+        items = contents(chunk, self._plan.epoch)
+        self._say(f"R {sink} {chunk.stream:d} {chunk.seq} {names(items)}")
+        self._journal.settle(sink, [chunk])
+        self._settled[sink] += items
+
+    def _tell_settled(self, done: Mapping[str, list[Item]]) -> None:
+        for sink, items in done.items():
+            if items:
+                self._say(f"S {sink} {names(items)}")
+                del self._settled[sink][: len(items)]
+
+    def _tell_dropped(self) -> None:
+        for sink in SINKS:
+            dropped = self._journal.statistics(sink).dropped
+            if dropped != self._dropped[sink]:
+                self._dropped[sink] = dropped
+                self._say(f"D {sink} {dropped}")
+
+
+# Judging
+
+
+@dataclass(slots=True)
+class Findings:
+    """`lost` were acknowledged and are gone; `duplicates` were settled on disk and are pending again."""
+
+    lost: int = 0
+    duplicates: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        return not (self.lost or self.duplicates or self.problems)
+
+
+class Kept(NamedTuple):
+    """One chunk as it is read back."""
+
+    points: int
+    items: frozenset[Item]
+    broken: str
+
+
+async def audit(directory: Path, history: History, plan: Plan) -> Findings:
+    """Opens what is there as a start of the gateway does, and holds it against what the writer has said."""
+    findings = Findings()
+    try:
+        async with opened(directory, plan) as journal:
+            kept = await read_pending(journal, plan.epoch, findings.problems)
+            for sink in SINKS:
+                _judge(journal, sink, kept, history, findings)
+            for place, items in history.chunks.items():
+                if place in kept and not kept[place].broken and kept[place].items != items:
+                    findings.problems.append(f"chunk {place} has been used twice")
+            await _go_on(journal, history, plan, findings.problems)
+    except Exception as error:
+        findings.problems.append(f"unreadable: {error!r}")
+        findings.lost = findings.lost or len(history.acknowledged)
+    return findings
+
+
+@asynccontextmanager
+async def opened(directory: Path, plan: Plan) -> AsyncIterator[Journal]:
+    journal = make(directory, plan)
+    await journal.open(SINKS)
+    running = asyncio.create_task(journal.run())
+    try:
+        yield journal
+    finally:
+        journal.stop()
+        await running
+        await journal.close()
+
+
+async def read_pending(journal: Journal, epoch: int, problems: list[str]) -> dict[tuple[int, int], Kept]:
+    """Every chunk that any sink still has to get, by stream and number."""
+    kept: dict[tuple[int, int], Kept] = {}
+    for stream in Stream:
+        wanted = Ranges()
+        for sink in SINKS:
+            delivery = journal.deliveries[sink, stream]
+            for start, stop in delivery.ranges.within(0, delivery.head.seq):
+                wanted.add(start, stop)
+        for start, stop in wanted:
+            await _read(journal, stream, range(start, stop), epoch, kept)
+            missing = [seq for seq in range(start, stop) if (stream, seq) not in kept]
+            if missing:
+                problems.append(f"{stream.name}: chunks {missing} are pending and not there")
+    return kept
+
+
+async def _read(
+    journal: Journal, stream: Stream, numbers: range, epoch: int, kept: dict[tuple[int, int], Kept]
+) -> None:
+    start = numbers.start
+    while start < numbers.stop:
+        chunks = await journal.read(stream, start, numbers.stop, _MANY)
+        for chunk in chunks:
+            kept[stream, chunk.seq] = Kept(chunk.points, frozenset(contents(chunk, epoch)), chunk.broken)
+        start = chunks[-1].seq + 1 if chunks else start + 1
+
+
+def contents(chunk: Chunk, epoch: int) -> list[Item]:
+    """What a chunk holds, by name. Raises ValueError for what nobody wrote."""
+    scans = [item for rows in chunk.rows for item in content.items(rows, epoch)]
+    events = [content.item_of(event, epoch) for event in chunk.events]
+    return scans + [item for item in events if item is not None]
+
+
+def _judge(
+    journal: Journal, sink: str, kept: Mapping[tuple[int, int], Kept], history: History, findings: Findings
+) -> None:
+    account = journal.statistics(sink)
+    mine = list(_pending(journal, sink, kept))
+    items = {item for chunk in mine for item in chunk.items}
+    held = sum(chunk.points for chunk in mine)
+    if account.pending != held:
+        findings.problems.append(f"{sink}: {account.pending} points are said to be pending, {held} are")
+    if account.ingested != account.delivered + account.pending + account.dead_letters + account.dropped:
+        findings.problems.append(f"{sink}: {account} does not add up")
+    if not history.dropped[sink] <= account.dropped <= history.most_dropped[sink]:
+        findings.problems.append(
+            f"{sink}: {account.dropped} points dropped; it were {history.dropped[sink]} to {history.most_dropped[sink]}"
+        )
+    findings.problems += [f"{sink}: {chunk.broken}" for chunk in mine if chunk.broken]
+    lost = history.acknowledged - items - history.received[sink]
+    if sum(map(content.points, lost)) > min(account.dropped, history.most_dropped[sink]):
+        findings.lost += len(lost)
+        findings.problems.append(f"{sink}: lost {names(sorted(lost)[:10])}")
+    again = items & history.settled[sink]
+    findings.duplicates += len(again)
+    if again:
+        findings.problems.append(f"{sink}: again pending {names(sorted(again)[:10])}")
+
+
+def _pending(journal: Journal, sink: str, kept: Mapping[tuple[int, int], Kept]) -> Iterable[Kept]:
+    for stream in Stream:
+        delivery = journal.deliveries[sink, stream]
+        for start, stop in delivery.ranges.within(0, delivery.head.seq):
+            yield from (kept[stream, seq] for seq in range(start, stop) if (stream, seq) in kept)
+
+
+async def _go_on(journal: Journal, history: History, plan: Plan, problems: list[str]) -> None:
+    """What comes after the fault is kept too, under numbers that were never used, and every sink gets it."""
+    numbers = {stream: 0 for stream in Stream}
+    for stream, seq in history.chunks:
+        numbers[Stream(stream)] = max(numbers[Stream(stream)], seq + 1)
+    heads = {stream: journal.deliveries[SINKS[0], stream].head.seq for stream in Stream}
+    durable = asyncio.Event()
+    first = max((number for _, number in history.acknowledged), default=0) + 1_000_000
+    fresh = [(k, first + k) for k in range(len(GROUPS))]
+    journal.record(content.event(first, plan.epoch))
+    for item in fresh:
+        journal.append(content.scan(item, plan.epoch))
+    journal.follow(durable.set)
+    await durable.wait()
+    for stream in Stream:
+        for sink in SINKS:
+            work = journal.deliveries[sink, stream].next(heads[stream])
+            if work is None or work[0] < numbers[stream]:
+                problems.append(f"{sink}: what is new in {stream.name} is at {work}, after {numbers[stream]}")
