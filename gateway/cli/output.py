@@ -7,6 +7,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from gateway import files
+
 _MODE = 0o644
 
 
@@ -29,5 +31,6 @@ def replace(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), mode)
         new.replace(path)
+        files.sync(path.parent)
     finally:
         new.unlink(missing_ok=True)

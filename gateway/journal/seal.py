@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from gateway import files
 from gateway.errors import ConfigError, GatewayError
 
 _log = logging.getLogger(__name__)
@@ -66,11 +67,7 @@ def _create(path: Path, text: str) -> None:
     finally:
         os.close(handle)
     draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    files.sync(path.parent)
 
 
 class Seal:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
+from gateway import files
 from gateway.journal.catalog import Catalog, DeadLetter, Head, Standing
 from gateway.journal.chunk import Chunk, Origin, Stream, by_stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
@@ -48,7 +49,7 @@ class Store:
 
         Raises `FAILURES` when the disk or a file is unusable.
         """
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make(directory)
         self._directory = directory
         self._key = key
         self._segment_bytes = segment_bytes
