@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from gateway import plugins
+from gateway import files, plugins
 from gateway.bus import Bus
 from gateway.clock import SECOND, Clock, SystemClock
 from gateway.commands import Commands
@@ -76,7 +76,7 @@ class Cell:
         self.refused = ""
         self.clock = clock or SystemClock()
         settings = configuration.journal
-        configuration.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make(configuration.data)
         secret = settings.key.reveal() if settings.key else None
         fresh = not (configuration.data / "journal" / "catalog.db").exists()
         key = load_key(configuration.data / "journal.key", secret, fresh)

@@ -5,13 +5,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TypeAlias
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.clock import MILLISECOND, SECOND
-from gateway.model import AnyEvent, DeviceChanged, DeviceState, Plane, Priority, Rows, Scan, Statuses, Tag, TagGroup
+from gateway.model import (
+    AnyEvent,
+    DeviceChanged,
+    DeviceState,
+    Mask,
+    Plane,
+    Priority,
+    Rows,
+    Scan,
+    Statuses,
+    Tag,
+    TagGroup,
+)
 from gateway.model import ValueType as Type
 
 Item: TypeAlias = tuple[int, int]
@@ -42,12 +55,11 @@ _SPOTTY = 3
 def scan(item: Item, epoch: int) -> Scan:
     """The scan of that name; `epoch` (nanoseconds UTC) is when the number 0 was taken."""
     k, number = item
-    numbers = np.array([number])
-    planes = tuple(plane[0] for plane in _planes(k, numbers))
-    status, present = _status(k, numbers), _present(k, numbers)
-    time = int(_times(numbers, epoch)[0])
-    some = None if bool(present.all()) else present[0]
-    return Scan(GROUPS[k], time, time + MILLISECOND, planes, status[0] if status.any() else None, some)
+    rows = _rows(k, (number,))
+    planes = tuple(plane[0] for plane in rows.planes)
+    time = epoch + int(rows.age[0])
+    some = None if bool(rows.present.all()) else rows.present[0]
+    return Scan(GROUPS[k], time, time + MILLISECOND, planes, rows.status[0] if rows.status.any() else None, some)
 
 
 def event(number: int, epoch: int) -> AnyEvent:
@@ -64,19 +76,18 @@ def items(rows: Rows, epoch: int) -> Iterator[Item]:
     k = _GROUP_OF[rows.schema.group]
     spans = rows.schema.spans
     at = next(i for i, span in enumerate(spans) if span.type is Type.INT64)
-    numbers: Numbers = rows.values[at][:, 0].astype(np.int64)
-    present = _present(k, numbers)
-    kept = np.ones_like(present) if rows.present is None else rows.present
-    status = np.zeros_like(present, np.uint32) if rows.status is None else rows.status
-    whole = bool((kept == present).all()) and bool((status == _status(k, numbers))[present].all())
+    numbers = tuple(rows.values[at][:, 0].tolist())
+    meant = _rows(k, numbers)
+    present = np.ones_like(meant.present) if rows.present is None else rows.present
+    status = np.zeros_like(meant.status) if rows.status is None else rows.status
     times = rows.source_time if rows.source_time.ndim == 1 else rows.source_time[:, 0]
-    whole = whole and bool((times == _times(numbers, epoch)).all())
-    for span, found, meant in zip(spans, rows.values, _planes(k, numbers), strict=True):
-        shown = present[:, span.start : span.stop]
-        whole = whole and bool((found == meant)[shown].all())
+    whole = np.array_equal(present, meant.present) and np.array_equal(times, meant.age + epoch)
+    whole = whole and bool((status == meant.status)[present].all())
+    for span, plane, found in zip(spans, meant.planes, rows.values, strict=True):
+        whole = whole and bool((found == plane)[present[:, span.start : span.stop]].all())
     if not whole:
-        raise ValueError(f"scans {numbers.tolist()} of {rows.schema.group} are not what was written")
-    return ((k, int(number)) for number in numbers)
+        raise ValueError(f"scans {numbers} of {rows.schema.group} are not what was written")
+    return ((k, number) for number in numbers)
 
 
 def item_of(event: AnyEvent, epoch: int) -> Item | None:
@@ -89,13 +100,20 @@ def item_of(event: AnyEvent, epoch: int) -> Item | None:
     return EVENT, number
 
 
-def _times(numbers: Numbers, epoch: int) -> Numbers:
-    return epoch + numbers * 10 * MILLISECOND
+class _Rows(NamedTuple):
+    """As `Rows` has them; `age` is nanoseconds since the epoch."""
+
+    age: Numbers
+    planes: tuple[Plane, ...]
+    present: Mask
+    status: Statuses
 
 
-def _planes(k: int, numbers: Numbers) -> tuple[Plane, ...]:
-    """Of shape (rows, width) each."""
-    return tuple(_plane(span.type, span.stop - span.start, numbers) for span in GROUPS[k].spans)
+@lru_cache(maxsize=10_000)
+def _rows(k: int, numbers: tuple[int, ...]) -> _Rows:
+    column = np.array(numbers, np.int64)
+    planes = tuple(_plane(span.type, span.stop - span.start, column) for span in GROUPS[k].spans)
+    return _Rows(column * 10 * MILLISECOND, planes, _present(k, column), _status(k, column))
 
 
 def _plane(type_: Type, width: int, numbers: Numbers) -> Plane:
@@ -108,7 +126,7 @@ def _plane(type_: Type, width: int, numbers: Numbers) -> Plane:
     return (mixed / 7).astype(type_.dtype) if type_.is_float else (mixed % 251).astype(type_.dtype)
 
 
-def _present(k: int, numbers: Numbers) -> npt.NDArray[np.bool_]:
+def _present(k: int, numbers: Numbers) -> Mask:
     present = np.ones((len(numbers), len(GROUPS[k].columns)), np.bool_)
     if k == _SPOTTY:
         present[numbers % 4 == 1, -1] = False

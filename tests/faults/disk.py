@@ -14,6 +14,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -28,12 +29,35 @@ LOSSES: tuple[Loss, ...] = ("dropped", "some", "torn", "kept")
 _SECTOR = 512
 
 
+@dataclass(slots=True)
+class Content:
+    """Of a file: what comes after `data`, up to `size`, is zeros that take no place."""
+
+    data: bytearray = field(default_factory=bytearray)
+    size: int = 0
+
+    def copy(self) -> Content:
+        return Content(bytearray(self.data), self.size)
+
+    def write(self, at: int, data: bytes) -> None:
+        if at > len(self.data):
+            self.data.extend(bytes(at - len(self.data)))
+        self.data[at : at + len(data)] = data
+        self.size = max(self.size, len(self.data))
+
+    def resize(self, size: int, grows_only: bool) -> None:
+        if size < self.size and grows_only:
+            return
+        del self.data[size:]
+        self.size = size
+
+
 @dataclass(eq=False, slots=True)
 class Node:
     """A file, or a directory with its entries."""
 
     folder: bool
-    content: bytearray = field(default_factory=bytearray)
+    content: Content = field(default_factory=Content)
     entries: dict[str, Node] = field(default_factory=dict)
 
 
@@ -64,7 +88,7 @@ _Change: TypeAlias = _Patch | _Entry
 class Image:
     """One state of a disk: files by their path below the root, None for a directory."""
 
-    files: Mapping[str, bytes | None]
+    files: Mapping[str, Content | None]
 
     def lay(self, root: Path) -> None:
         """Into an empty directory that is there."""
@@ -73,10 +97,9 @@ class Image:
             if content is None:
                 os.mkdir(path)
                 continue
-            stripped = content.rstrip(b"\0")  # a hole takes no time
             with open(path, "wb") as file:
-                file.write(stripped)
-                file.truncate(len(content))
+                file.write(content.data)
+                file.truncate(content.size)
 
 
 class Disk:
@@ -111,16 +134,18 @@ class Disk:
 
     def image(self, loss: Loss, choice: random.Random) -> Image:
         """What may be found after a loss of power now."""
-        contents: dict[Node, bytearray] = {}
+        contents: dict[Node, Content] = {}
         entries: dict[Node, dict[str, Node]] = {}
         for change in self._survivors(loss, choice):
+            node = change.node
             if isinstance(change, _Patch):
-                content = contents.setdefault(change.node, bytearray(change.node.content))
-                _patch(content, change)
+                if node not in contents:
+                    contents[node] = node.content.copy()
+                _patch(contents[node], change)
             else:
-                _enter(entries.setdefault(change.node, dict(change.node.entries)), change)
-        files: dict[str, bytes | None] = {}
-        _walk(self._durable, "", entries, lambda node: bytes(contents.get(node, node.content)), files)
+                _enter(entries.setdefault(node, dict(node.entries)), change)
+        files: dict[str, Content | None] = {}
+        _walk(self._durable, "", entries, lambda node: contents.get(node, node.content), files)
         return Image(files)
 
     # How it changes
@@ -201,19 +226,14 @@ def _tear(pending: list[_Change], choice: random.Random) -> list[_Change]:
 def _sectors(node: Node, at: int, data: bytes) -> list[_Patch]:
     """A write, cut where sectors of the disk begin."""
     edges = [0, *range(_SECTOR - at % _SECTOR, len(data), _SECTOR), len(data)]
-    return [_Patch(node, at + a, data[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [_Patch(node, at + a, data[a:b]) for a, b in pairwise(edges)]
 
 
-def _patch(content: bytearray, patch: _Patch) -> None:
+def _patch(content: Content, patch: _Patch) -> None:
     if patch.data is None:
-        if patch.at > len(content):
-            content.extend(bytes(patch.at - len(content)))
-        elif not patch.grows_only:
-            del content[patch.at :]
-        return
-    if patch.at > len(content):
-        content.extend(bytes(patch.at - len(content)))
-    content[patch.at : patch.at + len(patch.data)] = patch.data
+        content.resize(patch.at, patch.grows_only)
+    else:
+        content.write(patch.at, patch.data)
 
 
 def _enter(entries: dict[str, Node], entry: _Entry) -> None:
@@ -229,8 +249,8 @@ def _walk(
     folder: Node,
     prefix: str,
     entries: Mapping[Node, Mapping[str, Node]],
-    content: Callable[[Node], bytes],
-    files: dict[str, bytes | None],
+    content: Callable[[Node], Content],
+    files: dict[str, Content | None],
 ) -> None:
     for name, node in entries.get(folder, folder.entries).items():
         path = f"{prefix}{name}"

@@ -1,12 +1,12 @@
 """What a writer has said, line by line, each written before anything that comes after it:
 
-    A ITEM...                  these are acknowledged
-    R SINK STREAM SEQ ITEM...  a sink has received a chunk
-    S SINK ITEM...             a sink is done with these, and that is on disk
-    D SINK POINTS              so many points were given up for a sink so far
-    G NUMBER                   the configuration of that number is accepted
-    F NUMBER                   the file that a command writes has the content of that number
-    READY                      open, and at work
+A ITEM...                  these are acknowledged
+R SINK STREAM SEQ ITEM...  a sink has received a chunk
+S SINK ITEM...             a sink is done with these, and that is on disk
+D SINK POINTS              so many points were given up for a sink so far
+G NUMBER                   the configuration of that number is accepted
+F NUMBER                   the file that a command writes has the content of that number
+READY                      open, and at work
 """
 
 from __future__ import annotations
