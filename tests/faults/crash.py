@@ -26,7 +26,7 @@ from tests.faults import generations, workload
 from tests.faults.disk import LOSSES, NAMES, Disk, Loss, Names
 from tests.faults.history import History
 from tests.faults.trace import CALLS, Operation, Say, read
-from tests.faults.workload import RESERVE, Findings, Plan
+from tests.faults.workload import PROMPT, RESERVE, SPOTTY, Findings, Plan
 from tests.faults.writer import VOICE, traced, writer
 
 _MEMORY = Path("/dev/shm")
@@ -73,11 +73,12 @@ class Outcome(NamedTuple):
 
 
 def loads(seed: int) -> list[Load]:
-    plan = Plan(seed, time.time_ns(), bursts=45, haste=100)
+    plan = Plan(seed, time.time_ns(), bursts=45, haste=100, log_pages=8)
+    small = replace(plan, segment_bytes=44 << 10)
     return [
-        Load("append", replace(plan, segment_bytes=1 << 20)),
-        Load("rotation", replace(plan, segment_bytes=96 << 10)),
-        Load("retention", replace(plan, segment_bytes=80 << 10, max_bytes=RESERVE + (500 << 10), bursts=70)),
+        Load("append", replace(plan, log_pages=40)),
+        Load("rotation", replace(small, sinks=(PROMPT, SPOTTY))),
+        Load("retention", replace(small, max_bytes=RESERVE + (170 << 10))),
         Load("configuration", replace(plan, bursts=12), generations.write, generations.audit),
     ]
 
@@ -122,7 +123,7 @@ def try_all(load: Load, size: int, seed: int, tell: Callable[[str], None]) -> Ou
 
 
 def record(load: Load) -> Recording:
-    with tempfile.TemporaryDirectory(dir=_memory()) as name:
+    with tempfile.TemporaryDirectory(dir=memory()) as name:
         scratch = Path(name)
         root = scratch / "data"
         root.mkdir()
@@ -151,7 +152,7 @@ def examine(recording: Recording, tasks: Sequence[Task]) -> Outcome:
     """Some states, in order, in this process."""
     logging.disable(logging.CRITICAL)
     workload.hasten()
-    with tempfile.TemporaryDirectory(dir=_memory()) as name:
+    with tempfile.TemporaryDirectory(dir=memory()) as name:
         return asyncio.run(_examine(recording, tasks, Path(name)))
 
 
@@ -204,6 +205,6 @@ def _announced(operations: Sequence[Operation]) -> list[dict[str, int]]:
     return announced[::-1]
 
 
-def _memory() -> Path | None:
+def memory() -> Path | None:
     """Where files cost no disk; None where there is no such place."""
     return _MEMORY if os.access(_MEMORY, os.W_OK) else None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 
 from gateway import files
@@ -18,17 +19,29 @@ _FILE = "site.yaml"
 
 
 async def write(directory: Path, plan: Plan, say: Callable[[str], None], stopping: asyncio.Event) -> None:
-    """`plan.bursts` configurations, each accepted by the gateway, and written to a file as by a command."""
+    """`plan.bursts` configurations, each accepted by the gateway, and written to a file as by a command; 0 for as many
+    as it can until it is told to stop. What a sick disk refuses is tried again."""
     files.make(directory / "data")
     archive = Archive(directory / "data")
     say("READY")
-    for number in range(1, plan.bursts + 1):
+    for number in range(1, plan.bursts + 1) if plan.bursts else count(1):
+        while not await _accept(directory, archive, number, plan, say):
+            pass
         if stopping.is_set():
             return
-        generation = archive.remember(_contents(number, plan.seed), plan.epoch + number)
-        say(f"G {generation.number}")
+
+
+async def _accept(directory: Path, archive: Archive, number: int, plan: Plan, say: Callable[[str], None]) -> bool:
+    """Whether the disk took it."""
+    await asyncio.sleep(plan.pause)
+    try:
+        archive.remember(_contents(number, plan.seed), plan.epoch + number)
+        say(f"G {number}")
         output.replace(directory / _FILE, _file(number, plan.seed))
         say(f"F {number}")
+    except OSError:
+        return False
+    return True
 
 
 async def audit(directory: Path, history: History, plan: Plan, thorough: bool = True) -> Findings:
@@ -36,12 +49,12 @@ async def audit(directory: Path, history: History, plan: Plan, thorough: bool = 
     findings = Findings()
     try:
         kept = Archive(directory / "data").last()
-        number = 0 if kept is None else kept.generation.number
+        number = 0 if kept is None else kept.generation.time - plan.epoch
         if kept is not None and dict(kept.contents) != _contents(number, plan.seed):
-            findings.problems.append(f"generation {number} is not what was written")
+            findings.problems.append(f"configuration {number} is not what was written")
         if not history.generation <= number <= history.generation + 1:
             findings.lost += 1
-            findings.problems.append(f"generation {history.generation} was accepted, {number} is there")
+            findings.problems.append(f"configuration {history.generation} was accepted, {number} is there")
         _judge_file(directory / _FILE, history, plan, findings)
         if thorough:
             _go_on(directory, history, plan, findings)

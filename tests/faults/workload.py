@@ -26,8 +26,8 @@ from tests.faults import content
 from tests.faults.content import EVENT, GROUPS, Item
 from tests.faults.history import History, names
 
-SINKS = ("prompt", "spotty", "away")
-"""The first takes everything, the second leaves chunks out, the third never comes."""
+PROMPT, SPOTTY, AWAY = "prompt", "spotty", "away"
+"""The first sink takes everything, the second leaves chunks out and comes back for them, the third never comes."""
 
 RESERVE = 4 << 20
 """Bytes that the journal keeps beside its segments, and counts."""
@@ -39,15 +39,49 @@ _MANY = 1 << 30
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a writer does. `bursts` of scans, 0 for as many as it can until it is told to stop; `epoch` is when it
-    began, nanoseconds UTC; its monotonic clock runs `haste` times as fast, so that housekeeping comes as often."""
+    began, nanoseconds UTC; its monotonic clock runs `haste` times as fast, so that housekeeping comes as often. It rests
+    `pause` seconds after each burst. `synchronous` and `log_pages` are for SQLite: how much is synced, and at how many
+    pages the write-ahead log is moved into the file, which is when the file grows."""
 
     seed: int
     epoch: int
     bursts: int = 0
+    sinks: tuple[str, ...] = (PROMPT, SPOTTY, AWAY)
     segment_bytes: int = 64 << 10
     max_bytes: int = 1 << 30
     haste: int = 1
+    pause: float = 0.0
     synchronous: str = "FULL"
+    log_pages: int = 20
+
+
+def hasten() -> None:
+    """From now on all files of this process share what SQLAlchemy has compiled, which is most of what a start costs.
+    For those who start thousands of times, one after the other."""
+    create, first = sqlite.create_engine, sqlite.create_engine("sqlite://")
+
+    def shared(url: str, **options: Any) -> Engine:
+        engine = create(url, **options)
+        engine.dialect = first.dialect
+        engine._compiled_cache = first._compiled_cache
+        return engine
+
+    sqlite.create_engine = shared
+
+
+class HastyClock(SystemClock):
+    def __init__(self, haste: int) -> None:
+        self._haste = haste
+
+    def monotonic(self) -> int:
+        return super().monotonic() * self._haste
+
+
+def tune(plan: Plan) -> None:
+    """From now on this process's journals say to SQLite what the plan wants."""
+    tuned = {"synchronous": plan.synchronous, "wal_autocheckpoint": plan.log_pages}
+    kept = [pragma for pragma in sqlite._OWNED if not any(f" {name}=" in pragma for name in tuned)]
+    sqlite._OWNED = (*kept, *(f"PRAGMA {name}={value}" for name, value in tuned.items()))
 
 
 def hasten() -> None:
@@ -85,15 +119,20 @@ def make(directory: Path, plan: Plan) -> Journal:
     return Journal(directory, _KEY, HastyClock(plan.haste), settings.model_copy(update=small))
 
 
+def files(directory: Path, most: int) -> list[Path]:
+    """What the journal may open, up to its segment number `most`."""
+    names = ["catalog.db", *(f"segment-{number:08}.db" for number in range(1, most))]
+    return [directory / f"{name}{suffix}" for name in names for suffix in ("", "-wal", "-journal")]
+
+
 # Writing
 
 
 async def write(directory: Path, plan: Plan, say: Callable[[str], None], stopping: asyncio.Event) -> None:
     """Returns when the plan is done, or after `stopping`, with the journal closed."""
-    if plan.synchronous != "FULL":
-        weaken(plan.synchronous)
+    tune(plan)
     journal = make(directory, plan)
-    await journal.open(SINKS)
+    await journal.open(plan.sinks)
     running = asyncio.create_task(journal.run())
     writer = _Writer(journal, plan, say)
     say("READY")
@@ -101,6 +140,7 @@ async def write(directory: Path, plan: Plan, say: Callable[[str], None], stoppin
     while not stopping.is_set() and (burst < plan.bursts or not plan.bursts):
         burst += 1
         await writer.burst()
+        await asyncio.sleep(plan.pause)
     journal.stop()
     await running
     await journal.close()
@@ -113,9 +153,8 @@ class _Writer:
         self._say = say
         self._random = random.Random(plan.seed)
         self._number = 0
-        self._settled: dict[str, list[Item]] = {sink: [] for sink in SINKS}
-        self._skipped: set[tuple[str, Stream, int]] = set()
-        self._dropped = dict.fromkeys(SINKS, 0)
+        self._settled: dict[str, list[Item]] = {sink: [] for sink in plan.sinks}
+        self._dropped = dict.fromkeys(plan.sinks, 0)
 
     async def burst(self) -> None:
         """Some scans, perhaps an event; now and then the sinks come. Waits for the disk most of the time."""
@@ -145,7 +184,7 @@ class _Writer:
         durable.set()
 
     async def _deliver(self) -> None:
-        for sink in SINKS[:-1]:
+        for sink in (PROMPT, SPOTTY):
             for stream in Stream:
                 try:
                     await self._drain(sink, stream)
@@ -166,9 +205,7 @@ class _Writer:
             start = chunks[-1].seq + 1 if chunks else work[1]
 
     def _receive(self, sink: str, chunk: Chunk) -> None:
-        place = (sink, chunk.stream, chunk.seq)
-        if sink == SINKS[1] and (place in self._skipped or self._random.random() < 0.2):
-            self._skipped.add(place)
+        if sink == SPOTTY and self._random.random() < 0.2:
             return
         items = contents(chunk, self._plan.epoch)
         self._say(f"R {sink} {chunk.stream:d} {chunk.seq} {names(items)}")
@@ -182,7 +219,7 @@ class _Writer:
                 del self._settled[sink][: len(items)]
 
     def _tell_dropped(self) -> None:
-        for sink in SINKS:
+        for sink in self._plan.sinks:
             dropped = self._journal.statistics(sink).dropped
             if dropped != self._dropped[sink]:
                 self._dropped[sink] = dropped
@@ -236,7 +273,7 @@ async def _look(directory: Path, history: History, plan: Plan, findings: Finding
     """Leaves as a crash does: to close a journal properly takes as long as all else."""
     journal = make(directory, plan)
     try:
-        await journal.open(SINKS)
+        await journal.open(plan.sinks)
         await _compare(journal, history, plan, findings)
     finally:
         journal._owner.shutdown()
@@ -244,8 +281,8 @@ async def _look(directory: Path, history: History, plan: Plan, findings: Finding
 
 
 async def _compare(journal: Journal, history: History, plan: Plan, findings: Findings) -> None:
-    kept = await read_pending(journal, plan.epoch, findings.problems)
-    for sink in SINKS:
+    kept = await read_pending(journal, plan, findings.problems)
+    for sink in plan.sinks:
         _judge(journal, sink, kept, history, findings)
     for place, items in history.chunks.items():
         if place in kept and not kept[place].broken and kept[place].items != items:
@@ -255,7 +292,7 @@ async def _compare(journal: Journal, history: History, plan: Plan, findings: Fin
 @asynccontextmanager
 async def opened(directory: Path, plan: Plan) -> AsyncIterator[Journal]:
     journal = make(directory, plan)
-    await journal.open(SINKS)
+    await journal.open(plan.sinks)
     running = asyncio.create_task(journal.run())
     try:
         yield journal
@@ -265,17 +302,17 @@ async def opened(directory: Path, plan: Plan) -> AsyncIterator[Journal]:
         await journal.close()
 
 
-async def read_pending(journal: Journal, epoch: int, problems: list[str]) -> dict[tuple[int, int], Kept]:
+async def read_pending(journal: Journal, plan: Plan, problems: list[str]) -> dict[tuple[int, int], Kept]:
     """Every chunk that any sink still has to get, by stream and number."""
     kept: dict[tuple[int, int], Kept] = {}
     for stream in Stream:
         wanted = Ranges()
-        for sink in SINKS:
+        for sink in plan.sinks:
             delivery = journal.deliveries[sink, stream]
             for start, stop in delivery.ranges.within(0, delivery.head.seq):
                 wanted.add(start, stop)
         for start, stop in wanted:
-            await _read(journal, stream, range(start, stop), epoch, kept)
+            await _read(journal, stream, range(start, stop), plan.epoch, kept)
             missing = [seq for seq in range(start, stop) if (stream, seq) not in kept]
             if missing:
                 problems.append(f"{stream.name}: chunks {missing} are pending and not there")
@@ -338,7 +375,7 @@ async def _go_on(journal: Journal, history: History, plan: Plan, problems: list[
     numbers = {stream: 0 for stream in Stream}
     for stream, seq in history.chunks:
         numbers[Stream(stream)] = max(numbers[Stream(stream)], seq + 1)
-    heads = {stream: journal.deliveries[SINKS[0], stream].head.seq for stream in Stream}
+    heads = {stream: journal.deliveries[PROMPT, stream].head.seq for stream in Stream}
     durable = asyncio.Event()
     first = max((number for _, number in history.acknowledged), default=0) + 1_000_000
     fresh = [(k, first + k) for k in range(len(GROUPS))]
@@ -348,7 +385,7 @@ async def _go_on(journal: Journal, history: History, plan: Plan, problems: list[
     journal.follow(durable.set)
     await durable.wait()
     for stream in Stream:
-        for sink in SINKS:
+        for sink in plan.sinks:
             work = journal.deliveries[sink, stream].next(heads[stream])
             if work is None or work[0] < numbers[stream]:
                 problems.append(f"{sink}: what is new in {stream.name} is at {work}, after {numbers[stream]}")
