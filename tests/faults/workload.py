@@ -39,8 +39,8 @@ _MANY = 1 << 30
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a writer does. `bursts` of scans, 0 for as many as it can until it is told to stop; `epoch` is when it
-    began, nanoseconds UTC; its monotonic clock runs `haste` times as fast, so that housekeeping comes as often. It rests
-    `pause` seconds after each burst. `synchronous` and `log_pages` are for SQLite: how much is synced, and at how many
+    began, nanoseconds UTC; its monotonic clock runs `haste` times as fast, so that housekeeping comes as often. After
+    each burst it rests for `pause` seconds. `synchronous` and `log_pages` are for SQLite: how much is synced, and at how many
     pages the write-ahead log is moved into the file, which is when the file grows."""
 
     seed: int
@@ -53,28 +53,6 @@ class Plan:
     pause: float = 0.0
     synchronous: str = "FULL"
     log_pages: int = 20
-
-
-def hasten() -> None:
-    """From now on all files of this process share what SQLAlchemy has compiled, which is most of what a start costs.
-    For those who start thousands of times, one after the other."""
-    create, first = sqlite.create_engine, sqlite.create_engine("sqlite://")
-
-    def shared(url: str, **options: Any) -> Engine:
-        engine = create(url, **options)
-        engine.dialect = first.dialect
-        engine._compiled_cache = first._compiled_cache
-        return engine
-
-    sqlite.create_engine = shared
-
-
-class HastyClock(SystemClock):
-    def __init__(self, haste: int) -> None:
-        self._haste = haste
-
-    def monotonic(self) -> int:
-        return super().monotonic() * self._haste
 
 
 def tune(plan: Plan) -> None:
@@ -104,13 +82,6 @@ class HastyClock(SystemClock):
 
     def monotonic(self) -> int:
         return super().monotonic() * self._haste
-
-
-def weaken(synchronous: str) -> None:
-    """From now on this process's journals say so to SQLite: what the suites must find out."""
-    sqlite._OWNED = tuple(
-        f"PRAGMA synchronous={synchronous}" if "synchronous" in pragma else pragma for pragma in sqlite._OWNED
-    )
 
 
 def make(directory: Path, plan: Plan) -> Journal:
