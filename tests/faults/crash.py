@@ -109,7 +109,7 @@ def try_all(load: Load, size: int, seed: int, tell: Callable[[str], None]) -> Ou
     tasks = choose(len(recording.operations), size, seed)
     shares = os.cpu_count() or 1
     outcomes: list[Outcome] = []
-    with get_context("fork").Pool(shares, _prepare) as pool:
+    with get_context("fork").Pool(shares, prepare) as pool:
         pieces = [tasks[start :: shares * 8] for start in range(shares * 8)]
         for outcome in pool.imap_unordered(partial(examine, recording), [piece for piece in pieces if piece]):
             outcomes.append(outcome)
@@ -122,7 +122,7 @@ def try_all(load: Load, size: int, seed: int, tell: Callable[[str], None]) -> Ou
     return whole
 
 
-def _prepare() -> None:
+def prepare() -> None:
     logging.disable(logging.CRITICAL)
     workload.hasten()
 

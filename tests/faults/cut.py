@@ -31,6 +31,7 @@ _SHUTDOWN = 0x8004587D
 _NO_FLUSH = struct.pack("I", 2)
 """EXT4_GOING_FLAGS_NOLOGFLUSH: what is in memory, the file system's own journal included, is lost."""
 
+_CONTROLS = 2
 _DISK_BYTES = 64 << 20
 _WAIT_S = 20.0
 _LONGEST_S = 0.8
@@ -44,6 +45,8 @@ def run(size: int, seed: int, tell: Callable[[str], None]) -> dict[str, int]:
     figures = {"runs": 0, "lost": 0, "duplicates": 0, "failed": 0, "skipped": 0}
     try:
         with tempfile.TemporaryDirectory(dir=memory()) as name, disk(Path(name)) as mounted:
+            control = Plan(seed, time.time_ns(), haste=10, synchronous="OFF")
+            figures["control_lost"] = sum(attempt(mounted, control, choice).lost for _ in range(_CONTROLS))
             for number in range(1, size + 1):
                 findings = attempt(mounted, Plan(choice.getrandbits(32), time.time_ns(), haste=10), choice)
                 figures["runs"] += 1

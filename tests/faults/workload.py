@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Engine
 
 from gateway.clock import SystemClock
-from gateway.journal import sqlite
+from gateway.journal import sqlite as own
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.journal import Journal
 from gateway.journal.ranges import Ranges
@@ -31,6 +34,8 @@ PROMPT, SPOTTY, AWAY = "prompt", "spotty", "away"
 
 RESERVE = 4 << 20
 """Bytes that the journal keeps beside its segments, and counts."""
+
+RESERVE_NAME = "reserve"
 
 _KEY = b"k" * 32
 _MANY = 1 << 30
@@ -58,14 +63,14 @@ class Plan:
 def tune(plan: Plan) -> None:
     """From now on this process's journals say to SQLite what the plan wants."""
     tuned = {"synchronous": plan.synchronous, "wal_autocheckpoint": plan.log_pages}
-    kept = [pragma for pragma in sqlite._OWNED if not any(f" {name}=" in pragma for name in tuned)]
-    sqlite._OWNED = (*kept, *(f"PRAGMA {name}={value}" for name, value in tuned.items()))
+    kept = [pragma for pragma in own._OWNED if not any(f" {name}=" in pragma for name in tuned)]
+    own._OWNED = (*kept, *(f"PRAGMA {name}={value}" for name, value in tuned.items()))
 
 
 def hasten() -> None:
     """From now on all files of this process share what SQLAlchemy has compiled, which is most of what a start costs.
     For those who start thousands of times, one after the other."""
-    create, first = sqlite.create_engine, sqlite.create_engine("sqlite://")
+    create, first = own.create_engine, own.create_engine("sqlite://")
 
     def shared(url: str, **options: Any) -> Engine:
         engine = create(url, **options)
@@ -73,7 +78,7 @@ def hasten() -> None:
         engine._compiled_cache = first._compiled_cache
         return engine
 
-    sqlite.create_engine = shared
+    own.create_engine = shared
 
 
 class HastyClock(SystemClock):
@@ -360,3 +365,139 @@ async def _go_on(journal: Journal, history: History, plan: Plan, problems: list[
             work = journal.deliveries[sink, stream].next(heads[stream])
             if work is None or work[0] < numbers[stream]:
                 problems.append(f"{sink}: what is new in {stream.name} is at {work}, after {numbers[stream]}")
+
+
+# Decay
+
+Place: TypeAlias = tuple[int, int]
+"""Of a chunk: its stream and number."""
+
+Rows: TypeAlias = dict[tuple[str, Stream, int], tuple[object, ...]]
+"""The stored chunks, by file, stream and number."""
+
+Head: TypeAlias = tuple[object, ...]
+"""What all chunks of a file need."""
+
+_MOST_CHUNKS = 1000
+"""Of a stream, in one of these journals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What is in a journal before it decays."""
+
+    history: History
+    pending: Mapping[str, frozenset[tuple[int, int]]]
+    """Of each sink, by stream and number."""
+    dropped: Mapping[str, int]
+    chunks: Mapping[tuple[int, int], Kept]
+    rows: Rows
+    heads: Mapping[str, Head]
+
+
+async def survey(directory: Path, history: History, plan: Plan) -> Estate:
+    """Looks at a copy: to open a journal is to change it."""
+    with TemporaryDirectory(dir=directory.parent) as name:
+        rows, heads = _stored(Path(shutil.copytree(directory, f"{name}/rows")))
+        journal = make(Path(shutil.copytree(directory, f"{name}/journal")), plan)
+        await journal.open(plan.sinks)
+        problems: list[str] = []
+        chunks = await read_pending(journal, plan, problems)
+        pending = {sink: frozenset(_places(journal, sink)) for sink in plan.sinks}
+        dropped = {sink: journal.statistics(sink).dropped for sink in plan.sinks}
+        await journal.close()
+    if problems:
+        raise RuntimeError(f"a sound journal is not: {problems}")
+    return Estate(history, pending, dropped, chunks, rows, heads)
+
+
+def _places(journal: Journal, sink: str) -> Iterator[tuple[int, int]]:
+    for stream in Stream:
+        delivery = journal.deliveries[sink, stream]
+        for start, stop in delivery.ranges.within(0, delivery.head.seq):
+            yield from ((int(stream), seq) for seq in range(start, stop))
+
+
+def touched(directory: Path, estate: Estate) -> set[tuple[int, int]]:
+    """The chunks that are not there any more as they were written, as SQLite sees it. Spoils the directory."""
+    rows: Rows = {}
+    heads: dict[str, Head] = {}
+    for file in estate.heads:
+        numbers = {(stream, seq) for name, stream, seq in estate.rows if name == file}
+        _collect(directory / file, numbers, rows, heads)
+    return {
+        (int(stream), seq)
+        for (file, stream, seq), row in estate.rows.items()
+        if rows.get((file, stream, seq)) != row or heads.get(file) != estate.heads[file]
+    }
+
+
+def _stored(directory: Path) -> tuple[Rows, dict[str, Head]]:
+    rows: Rows = {}
+    heads: dict[str, Head] = {}
+    for path in directory.glob("segment-*.db"):
+        _collect(path, {(stream, seq) for stream in Stream for seq in range(_MOST_CHUNKS)}, rows, heads)
+    return rows, heads
+
+
+def _collect(path: Path, numbers: Iterable[tuple[Stream, int]], rows: Rows, heads: dict[str, Head]) -> None:
+    """Row by row: a page that is broken takes only its own with it."""
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path)) as connection:
+        heads[path.name] = tuple(
+            tuple(connection.execute(f"SELECT * FROM {table}").fetchall()) for table in ("about", "schema")
+        )
+        for stream, seq in numbers:
+            with suppress(sqlite3.DatabaseError):
+                row = connection.execute(f"SELECT * FROM {stream.name} WHERE seq=?", (seq,)).fetchone()
+                if row is not None:
+                    rows[path.name, stream, seq] = row
+
+
+async def appraise(directory: Path, estate: Estate, touched: set[tuple[int, int]], plan: Plan) -> Findings:
+    """Opens what is there and delivers it, as forwarders do, and holds what comes against what was."""
+    findings = Findings()
+    try:
+        async with opened(directory, plan) as journal:
+            for sink in plan.sinks:
+                came = await _deliver_all(journal, sink, estate, plan, findings.problems)
+                dropped = journal.statistics(sink).dropped - estate.dropped[sink]
+                _settle_up(sink, estate, touched, came, dropped, findings)
+    except Exception as error:
+        findings.problems.append(f"unreadable: {error!r}")
+        findings.lost += 1
+    return findings
+
+
+async def _deliver_all(journal: Journal, sink: str, estate: Estate, plan: Plan, problems: list[str]) -> set[Place]:
+    """What the sink gets, by stream and number; each held against what was written under that number."""
+    came: set[Place] = set()
+    known = {place: chunk.items for place, chunk in estate.chunks.items()} | estate.history.chunks
+    for stream in Stream:
+        while work := journal.deliveries[sink, stream].next():
+            chunks = await journal.read(stream, *work, 200)
+            if not chunks:
+                problems.append(f"{sink}: nothing is read of {stream.name} {work}, and it stays pending")
+                break
+            for chunk in chunks:
+                place = (int(stream), chunk.seq)
+                items = frozenset(contents(chunk, plan.epoch))
+                if not chunk.broken:
+                    came.add(place)
+                    if items != known.get(place, items):
+                        problems.append(f"{sink}: {place} is another chunk")
+            journal.settle(sink, chunks)
+    return came
+
+
+def _settle_up(
+    sink: str, estate: Estate, touched: set[Place], came: set[Place], dropped: int, findings: Findings
+) -> None:
+    gone = estate.pending[sink] - came
+    spared = gone - touched
+    if spared:
+        findings.lost += len(spared)
+        findings.problems.append(f"{sink}: {sorted(spared)} were not touched, and are gone")
+    points = sum(estate.chunks[place].points for place in gone)
+    if points != dropped:
+        findings.lost += 0 if spared else max(0, points - dropped)
+        findings.problems.append(f"{sink}: {points} points are gone, {dropped} are said to be")
