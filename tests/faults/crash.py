@@ -26,7 +26,7 @@ from tests.faults import generations, workload
 from tests.faults.disk import LOSSES, NAMES, Disk, Loss, Names
 from tests.faults.history import History
 from tests.faults.trace import CALLS, Operation, Say, read
-from tests.faults.workload import PROMPT, RESERVE, SPOTTY, Findings, Plan
+from tests.faults.workload import PROMPT, SPOTTY, Findings, Plan
 from tests.faults.writer import VOICE, traced, writer
 
 _MEMORY = Path("/dev/shm")
@@ -73,12 +73,13 @@ class Outcome(NamedTuple):
 
 
 def loads(seed: int) -> list[Load]:
-    plan = Plan(seed, time.time_ns(), bursts=45, haste=100, log_pages=8)
-    small = replace(plan, segment_bytes=44 << 10)
+    plan = Plan(seed, time.time_ns(), bursts=40, log_pages=8)
+    small = replace(plan, segment_bytes=24 << 10)
     return [
         Load("append", replace(plan, log_pages=40)),
         Load("rotation", replace(small, sinks=(PROMPT, SPOTTY))),
-        Load("retention", replace(small, max_bytes=RESERVE + (170 << 10))),
+        Load("retention", replace(small, max_bytes=180 << 10)),
+        Load("keys", replace(plan, segment_bytes=32 << 10, bursts=20, turns=True)),
         Load("configuration", replace(plan, bursts=12), generations.write, generations.audit),
     ]
 

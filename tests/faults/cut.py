@@ -45,10 +45,10 @@ def run(size: int, seed: int, tell: Callable[[str], None]) -> dict[str, int]:
     figures = {"runs": 0, "lost": 0, "duplicates": 0, "failed": 0, "skipped": 0}
     try:
         with tempfile.TemporaryDirectory(dir=memory()) as name, disk(Path(name)) as mounted:
-            control = Plan(seed, time.time_ns(), haste=10, synchronous="OFF")
+            control = Plan(seed, time.time_ns(), hasty=False, synchronous="OFF")
             figures["control_lost"] = sum(attempt(mounted, control, choice).lost for _ in range(_CONTROLS))
             for number in range(1, size + 1):
-                findings = attempt(mounted, Plan(choice.getrandbits(32), time.time_ns(), haste=10), choice)
+                findings = attempt(mounted, Plan(choice.getrandbits(32), time.time_ns(), hasty=False), choice)
                 figures["runs"] += 1
                 figures["lost"] += findings.lost
                 figures["duplicates"] += findings.duplicates

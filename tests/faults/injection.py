@@ -113,7 +113,7 @@ def attempt(case: Case) -> tuple[Case, Outcome]:
 
 
 def _attempt(case: Case, scratch: Path) -> Outcome:
-    plan = Plan(case.seed, time.time_ns(), segment_bytes=64 << 10, haste=10, pause=0.01)
+    plan = Plan(case.seed, time.time_ns(), segment_bytes=48 << 10, hasty=False, pause=0.01)
     directory = scratch / "journal"
     problems: list[str] = []
     with writer(partial(case.fault.write, directory, plan), scratch) as author:
@@ -134,7 +134,7 @@ def _fail(case: Case, author: Writer, scratch: Path, problems: list[str]) -> flo
     when = str(case.first) if case.seconds == 0 else f"{case.first}+"
     arguments = ["-e", f"trace={case.fault.calls}", "-e", f"inject={case.fault.calls}:error={case.error}:when={when}"]
     if case.fault.files:
-        arguments += [part for path in workload.files(scratch / "journal", 200) for part in ("-P", str(path))]
+        arguments += [part for path in workload.files(scratch / "journal", 60) for part in ("-P", str(path))]
     with traced(author.pid, trace, arguments):
         if not author.wait_for(lambda: "INJECTED" in trace.read_text(encoding="ascii"), _WAIT_S):
             problems.append(f"nothing failed: {author.complaint or 'there were not so many calls'}")

@@ -89,7 +89,7 @@ def run(size: int, seed: int, tell: Callable[[str], None]) -> dict[str, int]:
 
 def make(seed: int, killed: bool) -> Store:
     """A journal that was closed, or whose writer was killed."""
-    plan = Plan(seed, time.time_ns(), 0 if killed else 45, segment_bytes=60 << 10, haste=20)
+    plan = Plan(seed, time.time_ns(), 0 if killed else 45, segment_bytes=40 << 10)
     with tempfile.TemporaryDirectory(dir=memory()) as name:
         directory = Path(name) / "journal"
         with writer(partial(workload.write, directory, plan), Path(name)) as author:
@@ -100,7 +100,7 @@ def make(seed: int, killed: bool) -> Store:
                 raise RuntimeError(f"the writer has failed: {author.complaint}")
             author.kill()
             history = author.history()
-        files = {path.name: path.read_bytes() for path in directory.iterdir() if path.name != workload.RESERVE_NAME}
+        files = {path.name: path.read_bytes() for path in directory.iterdir() if path.name not in workload.KEEPSAKES}
         return Store(plan, files, asyncio.run(workload.survey(directory, history, plan)))
 
 

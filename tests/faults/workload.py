@@ -19,10 +19,13 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Engine
 
 from gateway.clock import SystemClock
+from gateway.journal import journal as running
+from gateway.journal import keys
 from gateway.journal import sqlite as own
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.journal import Journal
 from gateway.journal.ranges import Ranges
+from gateway.journal.segment import Name
 from gateway.journal.store import FAILURES
 from gateway.site import JournalSettings
 from tests.faults import content
@@ -32,21 +35,20 @@ from tests.faults.history import History, names
 PROMPT, SPOTTY, AWAY = "prompt", "spotty", "away"
 """The first sink takes everything, the second leaves chunks out and comes back for them, the third never comes."""
 
-RESERVE = 4 << 20
-"""Bytes that the journal keeps beside its segments, and counts."""
+KEEPSAKES = ("reserve",)
+"""Files that hold nothing."""
 
-RESERVE_NAME = "reserve"
-
-_KEY = b"k" * 32
+_KEYS = keys.KeyRing(b"k" * 32)
+_NEVER = 1e9
 _MANY = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a writer does. `bursts` of scans, 0 for as many as it can until it is told to stop; `epoch` is when it
-    began, nanoseconds UTC; its monotonic clock runs `haste` times as fast, so that housekeeping comes as often. After
-    each burst it rests for `pause` seconds. `synchronous` and `log_pages` are for SQLite: how much is synced, and at how many
-    pages the write-ahead log is moved into the file, which is when the file grows."""
+    began, nanoseconds UTC. After each burst it rests for `pause` seconds. A `hasty` one does the upkeep itself, and much
+    more often than once a second; one that `turns` the keys does that, too. `synchronous` and `log_pages` are for
+    SQLite: how much is synced, and at how many pages the write-ahead log is moved into the file."""
 
     seed: int
     epoch: int
@@ -54,7 +56,8 @@ class Plan:
     sinks: tuple[str, ...] = (PROMPT, SPOTTY, AWAY)
     segment_bytes: int = 64 << 10
     max_bytes: int = 1 << 30
-    haste: int = 1
+    hasty: bool = True
+    turns: bool = False
     pause: float = 0.0
     synchronous: str = "FULL"
     log_pages: int = 20
@@ -65,6 +68,8 @@ def tune(plan: Plan) -> None:
     tuned = {"synchronous": plan.synchronous, "wal_autocheckpoint": plan.log_pages}
     kept = [pragma for pragma in own._OWNED if not any(f" {name}=" in pragma for name in tuned)]
     own._OWNED = (*kept, *(f"PRAGMA {name}={value}" for name, value in tuned.items()))
+    if plan.hasty:
+        running._TIDY_SECONDS = _NEVER
 
 
 def hasten() -> None:
@@ -81,23 +86,17 @@ def hasten() -> None:
     own.create_engine = shared
 
 
-class HastyClock(SystemClock):
-    def __init__(self, haste: int) -> None:
-        self._haste = haste
-
-    def monotonic(self) -> int:
-        return super().monotonic() * self._haste
-
-
 def make(directory: Path, plan: Plan) -> Journal:
     settings = JournalSettings.model_validate({"commit_interval": "2ms"})
     small = {"segment_bytes": plan.segment_bytes, "max_bytes": plan.max_bytes}
-    return Journal(directory, _KEY, HastyClock(plan.haste), settings.model_copy(update=small))
+    file = directory.with_name("journal.key")
+    ring = keys.load(file, fresh=not (directory / "catalog.db").exists()) if plan.turns else _KEYS
+    return Journal(directory, ring, SystemClock(), settings.model_copy(update=small))
 
 
 def files(directory: Path, most: int) -> list[Path]:
     """What the journal may open, up to its segment number `most`."""
-    names = ["catalog.db", *(f"segment-{number:08}.db" for number in range(1, most))]
+    names = ["catalog.db", *(str(Name(stream, number)) for stream in Stream for number in range(1, most))]
     return [directory / f"{name}{suffix}" for name in names for suffix in ("", "-wal", "-journal")]
 
 
@@ -142,6 +141,8 @@ class _Writer:
         await (durable.wait() if self._random.random() < 0.8 else asyncio.sleep(0))
         if self._random.random() < 0.4:
             await self._deliver()
+        if self._plan.turns and self._random.random() < 0.15:
+            await self._journal.turn(self._journal.keys.rotated(keys.generate()))
         self._tell_dropped()
 
     def _append(self, k: int, durable: asyncio.Event) -> None:
@@ -166,9 +167,9 @@ class _Writer:
                     await self._drain(sink, stream)
                 except FAILURES:
                     return  # a forwarder tries again, too
-        if self._random.random() < 0.4:
+        if self._plan.hasty and self._random.random() < 0.4:
             done = {sink: list(items) for sink, items in self._settled.items()}
-            await self._journal.note()
+            await self._journal.tidy()
             if not self._journal.failing:
                 self._tell_settled(done)
 
@@ -178,7 +179,7 @@ class _Writer:
             chunks = await self._journal.read(stream, *work, 200)
             for chunk in chunks:
                 self._receive(sink, chunk)
-            start = chunks[-1].seq + 1 if chunks else work[1]
+            start = chunks[-1].stop if chunks else work[1]
 
     def _receive(self, sink: str, chunk: Chunk) -> None:
         if sink == SPOTTY and self._random.random() < 0.2:
@@ -260,6 +261,9 @@ async def _compare(journal: Journal, history: History, plan: Plan, findings: Fin
     kept = await read_pending(journal, plan, findings.problems)
     for sink in plan.sinks:
         _judge(journal, sink, kept, history, findings)
+        ledger = sum(loss.points for loss in await journal.losses() if loss.sink == sink)
+        if ledger != journal.statistics(sink).dropped:
+            findings.problems.append(f"{sink}: {ledger} points stand in the ledger: {journal.statistics(sink)}")
     for place, items in history.chunks.items():
         if place in kept and not kept[place].broken and kept[place].items != items:
             findings.problems.append(f"chunk {place} has been used twice")
@@ -303,7 +307,7 @@ async def _read(
         chunks = await journal.read(stream, start, numbers.stop, _MANY)
         for chunk in chunks:
             kept[stream, chunk.seq] = Kept(chunk.points, frozenset(contents(chunk, epoch)), chunk.broken)
-        start = chunks[-1].seq + 1 if chunks else start + 1
+        start = chunks[-1].stop if chunks else start + 1
 
 
 def contents(chunk: Chunk, epoch: int) -> list[Item]:
@@ -372,8 +376,8 @@ async def _go_on(journal: Journal, history: History, plan: Plan, problems: list[
 Place: TypeAlias = tuple[int, int]
 """Of a chunk: its stream and number."""
 
-Rows: TypeAlias = dict[tuple[str, Stream, int], tuple[object, ...]]
-"""The stored chunks, by file, stream and number."""
+Rows: TypeAlias = dict[tuple[str, int], tuple[object, ...]]
+"""The stored chunks, by file and number."""
 
 Head: TypeAlias = tuple[object, ...]
 """What all chunks of a file need."""
@@ -423,34 +427,40 @@ def touched(directory: Path, estate: Estate) -> set[tuple[int, int]]:
     rows: Rows = {}
     heads: dict[str, Head] = {}
     for file in estate.heads:
-        numbers = {(stream, seq) for name, stream, seq in estate.rows if name == file}
-        _collect(directory / file, numbers, rows, heads)
+        _collect(directory / file, [seq for name, seq in estate.rows if name == file], rows, heads)
     return {
-        (int(stream), seq)
-        for (file, stream, seq), row in estate.rows.items()
-        if rows.get((file, stream, seq)) != row or heads.get(file) != estate.heads[file]
+        (_stream(file), seq)
+        for (file, seq), row in estate.rows.items()
+        if rows.get((file, seq)) != row or heads.get(file) != estate.heads[file]
     }
+
+
+def _stream(file: str) -> int:
+    name = Name.of(Path(file))
+    assert name is not None
+    return int(name.stream)
 
 
 def _stored(directory: Path) -> tuple[Rows, dict[str, Head]]:
     rows: Rows = {}
     heads: dict[str, Head] = {}
-    for path in directory.glob("segment-*.db"):
-        _collect(path, {(stream, seq) for stream in Stream for seq in range(_MOST_CHUNKS)}, rows, heads)
+    for path in directory.iterdir():
+        if Name.of(path) is not None:
+            _collect(path, range(_MOST_CHUNKS), rows, heads)
     return rows, heads
 
 
-def _collect(path: Path, numbers: Iterable[tuple[Stream, int]], rows: Rows, heads: dict[str, Head]) -> None:
+def _collect(path: Path, numbers: Iterable[int], rows: Rows, heads: dict[str, Head]) -> None:
     """Row by row: a page that is broken takes only its own with it."""
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path)) as connection:
         heads[path.name] = tuple(
             tuple(connection.execute(f"SELECT * FROM {table}").fetchall()) for table in ("about", "schema")
         )
-        for stream, seq in numbers:
+        for seq in numbers:
             with suppress(sqlite3.DatabaseError):
-                row = connection.execute(f"SELECT * FROM {stream.name} WHERE seq=?", (seq,)).fetchone()
+                row = connection.execute("SELECT * FROM chunk WHERE seq=?", (seq,)).fetchone()
                 if row is not None:
-                    rows[path.name, stream, seq] = row
+                    rows[path.name, seq] = row
 
 
 async def appraise(directory: Path, estate: Estate, touched: set[tuple[int, int]], plan: Plan) -> Findings:
