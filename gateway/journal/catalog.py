@@ -16,6 +16,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    bindparam,
     delete,
     func,
     insert,
@@ -228,8 +229,7 @@ class Catalog:
         """In one transaction with what the sinks lose by it."""
         with self._engine.begin() as connection:
             connection.execute(delete(_segment).where(_segment.c.number == number))
-            for standing in standings:
-                _write(connection, standing)
+            _write(connection, list(standings))
             _enter(connection, losses)
 
     # Deliveries
@@ -265,8 +265,7 @@ class Catalog:
         if letters and not self._key_id:
             self._key_id = self._add_key()
         with self._engine.begin() as connection:
-            for standing in standings:
-                _write(connection, standing)
+            _write(connection, list(standings))
             if letters:
                 connection.execute(insert(_dead_letter), [self._sealed(letter) for letter in letters])
             for id_ in gone:
@@ -427,20 +426,30 @@ def _enter(connection: Connection, losses: Iterable[Loss]) -> None:
     connection.execute(delete(_loss).where((_loss.c.id <= newest - _MOST_LOSSES) & (_loss.c.told == 1)))
 
 
-def _write(connection: Connection, standing: Standing) -> None:
-    mine = (_pending.c.sink == standing.sink) & (_pending.c.stream == standing.stream)
-    connection.execute(delete(_pending).where(mine))
-    key = {"sink": standing.sink, "stream": standing.stream}
-    if standing.pending:
-        rows = [{**key, "start": start, "stop": stop} for start, stop in standing.pending]
+def _write(connection: Connection, standings: Sequence[Standing]) -> None:
+    """In place of what was written of the same sinks and streams."""
+    if not standings:
+        return
+    places = [{"of": standing.sink, "in": standing.stream} for standing in standings]
+    for table in (_pending, _delivery):
+        mine = (table.c.sink == bindparam("of")) & (table.c.stream == bindparam("in"))
+        connection.execute(delete(table).where(mine), places)
+    rows = [
+        {"sink": standing.sink, "stream": standing.stream, "start": start, "stop": stop}
+        for standing in standings
+        for start, stop in standing.pending
+    ]
+    if rows:
         connection.execute(insert(_pending), rows)
-    connection.execute(
-        delete(_delivery).where((_delivery.c.sink == standing.sink) & (_delivery.c.stream == standing.stream))
-    )
-    counts = {
+    connection.execute(insert(_delivery), [_counts(standing) for standing in standings])
+
+
+def _counts(standing: Standing) -> dict[str, object]:
+    return {
+        "sink": standing.sink,
+        "stream": standing.stream,
         "base": standing.base,
         "delivered": standing.delivered,
         "dead_letters": standing.dead_letters,
         "dropped": standing.dropped,
     }
-    connection.execute(insert(_delivery), [{**key, **counts}])

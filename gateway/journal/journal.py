@@ -383,10 +383,22 @@ class Journal:
             self._notes = notes.before(self._notes)
             raise
 
-    async def remove(self, number: int, losses: Sequence[Loss] = ()) -> None:
-        standings = [delivery.standing() for delivery in self.deliveries.values()]
+    def book(self, losses: Iterable[Loss]) -> None:
+        """What deliveries have just lost: whatever is written next of how they stand, has these with it."""
+        self._notes.losses.extend(losses)
+        self._notes.is_dirty = True
+
+    async def remove(self, number: int) -> None:
+        """With it goes how the deliveries stand, and what they have lost. Raises `FAILURES`."""
         await self._peruse(lambda: self.store.forget(number))
-        await self.own(lambda: self.store.remove(number, standings, losses))
+        losses, self._notes.losses = self._notes.losses, []
+        standings = [delivery.standing() for delivery in self.deliveries.values()]
+        try:
+            await self.own(lambda: self.store.remove(number, standings, losses))
+        except FAILURES:
+            self._notes.losses = losses + self._notes.losses
+            self._notes.is_dirty = True
+            raise
 
     async def own(self, call: Callable[[], _T]) -> _T:
         """On the thread that owns the files."""

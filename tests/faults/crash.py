@@ -30,7 +30,7 @@ from tests.faults.workload import PROMPT, SPOTTY, Findings, Plan
 from tests.faults.writer import VOICE, traced, writer
 
 _MEMORY = Path("/dev/shm")
-_THOROUGH = 4
+_THOROUGH = 8
 """One state of so many is not only looked at: the journal goes on from there."""
 
 _SHARE = 100
@@ -74,12 +74,12 @@ class Outcome(NamedTuple):
 
 def loads(seed: int) -> list[Load]:
     plan = Plan(seed, time.time_ns(), bursts=40, log_pages=8)
-    small = replace(plan, segment_bytes=24 << 10)
+    small = replace(plan, segment_bytes=40 << 10)
     return [
         Load("append", replace(plan, log_pages=40)),
-        Load("rotation", replace(small, sinks=(PROMPT, SPOTTY))),
-        Load("retention", replace(small, max_bytes=180 << 10)),
-        Load("keys", replace(plan, segment_bytes=32 << 10, bursts=20, turns=True)),
+        Load("rotation", replace(small, groups=(1, 2), sinks=(PROMPT, SPOTTY))),
+        Load("retention", replace(small, groups=(2, 3), max_bytes=200 << 10)),
+        Load("keys", replace(plan, groups=(0, 2), segment_bytes=64 << 10, bursts=25, turns=True)),
         Load("configuration", replace(plan, bursts=12), generations.write, generations.audit),
     ]
 

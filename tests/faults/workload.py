@@ -45,14 +45,15 @@ _MANY = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a writer does. `bursts` of scans, 0 for as many as it can until it is told to stop; `epoch` is when it
-    began, nanoseconds UTC. After each burst it rests for `pause` seconds. A `hasty` one does the upkeep itself, and much
+    """What a writer does: `bursts` of scans of some `groups`, or 0 for as many as it can until told to stop. `epoch` is when it
+    began, nanoseconds UTC. After each burst it rests for `pause` seconds. A `hasty` one does the upkeep itself, much
     more often than once a second; one that `turns` the keys does that, too. `synchronous` and `log_pages` are for
     SQLite: how much is synced, and at how many pages the write-ahead log is moved into the file."""
 
     seed: int
     epoch: int
     bursts: int = 0
+    groups: tuple[int, ...] = (0, 1, 2, 3)
     sinks: tuple[str, ...] = (PROMPT, SPOTTY, AWAY)
     segment_bytes: int = 64 << 10
     max_bytes: int = 1 << 30
@@ -135,7 +136,7 @@ class _Writer:
         """Some scans, perhaps an event; now and then the sinks come. Waits for the disk most of the time."""
         durable = asyncio.Event()
         for _ in range(self._random.randint(1, 8)):
-            self._append(self._random.randrange(len(GROUPS)), durable)
+            self._append(self._random.choice(self._plan.groups), durable)
         if self._random.random() < 0.3:
             self._record(durable)
         await (durable.wait() if self._random.random() < 0.8 else asyncio.sleep(0))
@@ -358,13 +359,13 @@ async def _go_on(journal: Journal, history: History, plan: Plan, problems: list[
     heads = {stream: journal.deliveries[PROMPT, stream].head.seq for stream in Stream}
     durable = asyncio.Event()
     first = max((number for _, number in history.acknowledged), default=0) + 1_000_000
-    fresh = [(k, first + k) for k in range(len(GROUPS))]
+    fresh = [(k, first + k) for k in plan.groups]
     journal.record(content.event(first, plan.epoch))
     for item in fresh:
         journal.append(content.scan(item, plan.epoch))
     journal.follow(durable.set)
     await durable.wait()
-    for stream in Stream:
+    for stream in {Stream.EVENTS, *(Stream.of(GROUPS[k].priority) for k in plan.groups)}:
         for sink in plan.sinks:
             work = journal.deliveries[sink, stream].next(heads[stream])
             if work is None or work[0] < numbers[stream]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import re
 import shutil
@@ -49,6 +50,7 @@ class Writer:
         try:
             ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYBODY, 0, 0, 0)  # Yama lets only ancestors trace otherwise
             os.dup2(os.open(self._said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), VOICE)
+            logging.disable(logging.CRITICAL)
             os.read(gate, 1)
             asyncio.run(_live(work))
         except BaseException:
