@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,8 +25,9 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DatabaseError
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.journal import sqlite
 from gateway.journal.chunk import Stream
 from gateway.journal.dating import Offset
@@ -112,6 +115,9 @@ _offset = Table(
     Column("estimated", Integer, nullable=False),
 )
 
+_SUM = "sum"
+"""The name under which the catalogue's checksum stands."""
+
 _MOST_LOSSES = 10_000
 """Rows of the ledger that are kept; the oldest go, once they are told."""
 
@@ -184,24 +190,36 @@ class _Body(msgspec.Struct, array_like=True):
     content: bytes
 
 
+class CatalogBroken(GatewayError):
+    """What the catalogue says is not what was written. Set it aside: the segments tell what there is."""
+
+
 class Catalog:
-    """Owned by one thread."""
+    """Owned by one thread. Its pages bear no checksums, so that it bears one itself over all that decides what is sent:
+    a range that has changed on the disk would otherwise lose values, and nobody would know."""
 
     def __init__(self, path: Path, keys: KeyRing) -> None:
         """Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed
-        then."""
+        then. Raises CatalogBroken, `sqlalchemy.exc.DatabaseError` when what is there is damaged."""
         self._engine = sqlite.own(path)
         self._keys = keys
         self._seal = Seal.fresh()
         self._key_id = 0
         self._opened: dict[int, Seal] = {}
         try:
-            with self._engine.begin() as connection:
+            with self._change() as connection:
                 _metadata.create_all(connection)
+                _verify(connection)
                 _check(connection, keys, self._seal)
-        except ConfigError:
-            self._engine.dispose()
+        except (GatewayError, DatabaseError):
+            self._engine.dispose()  # or else what is put in its place would lose its log to this one
             raise
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+            _put(connection, _SUM, _sum(connection))
 
     # Segments
 
@@ -218,7 +236,7 @@ class Catalog:
     def add_segment(self, number: int, entry: Entry) -> None:
         mark = entry.mark
         row = {"number": number, "stream": entry.stream, "age": entry.age} | asdict(mark)
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_segment), [row])
             connection.execute(delete(_head).where((_head.c.stream == entry.stream) & (_head.c.seq <= mark.stop)))
             if connection.scalar(select(_head.c.seq).where(_head.c.stream == entry.stream)) is None:
@@ -227,7 +245,7 @@ class Catalog:
 
     def remove_segment(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """In one transaction with what the sinks lose by it."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(delete(_segment).where(_segment.c.number == number))
             _write(connection, list(standings))
             _enter(connection, losses)
@@ -259,12 +277,14 @@ class Catalog:
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
         age: int | None = None,
+        heads: Mapping[Stream, Head] | None = None,
     ) -> None:
         """On disk when this returns: how the sinks stand, dead letters that are new and (by id) those that are gone,
-        losses, and how long the gateway has run in all."""
+        losses, how long the gateway has run in all, and where the streams stand: should a file decay that a crash left
+        open, it is known what it had, and no number is given out again."""
         if letters and not self._key_id:
             self._key_id = self._add_key()
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             _write(connection, list(standings))
             if letters:
                 connection.execute(insert(_dead_letter), [self._sealed(letter) for letter in letters])
@@ -273,6 +293,9 @@ class Catalog:
             _enter(connection, losses)
             if age is not None:
                 _put(connection, "age", str(age).encode())
+            for stream, head in (heads or {}).items():
+                connection.execute(delete(_head).where(_head.c.stream == stream))
+                connection.execute(insert(_head), [{"stream": stream, "seq": head.seq, "total": head.total}])
         sqlite.checkpoint(self._engine)
 
     # What is remembered beside
@@ -289,7 +312,7 @@ class Catalog:
 
     def add_offset(self, offset: Offset) -> None:
         """For good; to add it twice changes nothing."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_offset).prefix_with("OR IGNORE"), [asdict(offset)])
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
@@ -300,7 +323,7 @@ class Catalog:
             return [(row.id, _loss_of(row)) for row in rows]
 
     def mark_told(self, ids: Sequence[int]) -> None:
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(update(_loss).where(_loss.c.id.in_(ids)).values(told=1))
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -318,7 +341,7 @@ class Catalog:
 
     def _add_key(self) -> int:
         """This start's data key for dead letters."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_key), [{"wrapped": self._seal.wrap(self._keys)}])
             return int(connection.scalar(select(func.max(_key.c.id))) or 0)
 
@@ -344,7 +367,7 @@ class Catalog:
 
     def rewrap(self, keys: KeyRing) -> None:
         """All data keys that stand here, wrapped with the current key of `keys`, in one transaction."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             for row in connection.execute(select(_key)).all():
                 wrapped = keys.wrap(keys.unwrap(row.wrapped))
                 connection.execute(update(_key).where(_key.c.id == row.id).values(wrapped=wrapped))
@@ -361,6 +384,26 @@ class Catalog:
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")
         self._engine.dispose()
+
+
+def _verify(connection: Connection) -> None:
+    """Raises CatalogBroken."""
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+    if found != "ok":
+        raise CatalogBroken(f"it is damaged: {found}")
+    written = connection.scalar(select(_about.c.value).where(_about.c.name == _SUM))
+    if written not in (None, _sum(connection)):
+        raise CatalogBroken("it has changed since it was written")
+
+
+def _sum(connection: Connection) -> bytes:
+    """SHA-256 over all rows of the tables that matter, in the order of their keys."""
+    total = hashlib.sha256()
+    for table in (_segment, _head, _delivery, _pending, _key, _offset, _about):
+        wanted = select(table).order_by(*table.primary_key)
+        for row in connection.execute(wanted if table is not _about else wanted.where(_about.c.name != _SUM)):
+            total.update(msgspec.msgpack.encode(tuple(row)))
+    return total.digest()
 
 
 def _check(connection: Connection, keys: KeyRing, seal: Seal) -> None:

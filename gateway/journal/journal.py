@@ -43,6 +43,7 @@ _SCAN_BYTES, _STRING_BYTES = 600, 50
 """What a scan, and a string, take up in memory beside their content."""
 
 _OVERFLOW = "the disk did not keep up"
+_GONE = "the file that it was in is gone, or damaged"
 _GIVEN_UP = "dead letters were dropped by hand"
 
 
@@ -83,7 +84,8 @@ class Journal:
         """Raises `FAILURES` or ConfigError when the store cannot be used at all."""
         arguments = (self._directory, self.keys, self._settings.segment_bytes)
         self.store = await self.own(lambda: Store(*arguments))
-        self.deliveries = await self.own(lambda: _deliveries(self.store, set(sinks)))
+        now = self._clock.now()
+        self.deliveries, self._notes.losses = await self.own(lambda: _deliveries(self.store, set(sinks), now))
         self._heads = dict(self.store.heads)
         self.calendar = Calendar(self._clock, self.store.offsets, self._settings.wait_for_clock)
         self._notes.is_dirty = True
@@ -459,21 +461,22 @@ def _call(durable: Iterable[Callable[[], None]]) -> None:
             _log.exception("a source could not be acknowledged")
 
 
-def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Delivery]:
-    """As they stood, brought up to what is on disk now."""
+def _deliveries(store: Store, sinks: set[str], now: int) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
+    """As they stood, brought up to what is on disk now; and what they have lost by it."""
     deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.standings()}
     for sink in sinks:
         for stream in Stream:
             deliveries.setdefault((sink, stream), _begin(store, sink, stream))
+    losses: list[Loss] = []
     for (sink, _), delivery in deliveries.items():
-        _settle_holes(store, delivery)
+        losses += _settle_holes(store, delivery, now)
         if sink in sinks:
             delivery.rejoin()
         else:
             delivery.leave()
     for sink in {sink for sink, _ in deliveries} - sinks:
         _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
-    return deliveries
+    return deliveries, losses
 
 
 def _begin(store: Store, sink: str, stream: Stream) -> Delivery:
@@ -486,21 +489,23 @@ def _begin(store: Store, sink: str, stream: Stream) -> Delivery:
     return Delivery(Standing(sink, stream, ((first.seq, OPEN_END),), first.total), store.heads[stream])
 
 
-def _settle_holes(store: Store, delivery: Delivery) -> None:
-    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because somebody
-    removed their file, are dropped."""
+def _settle_holes(store: Store, delivery: Delivery, now: int) -> list[Loss]:
+    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because their file
+    was removed or is damaged, are dropped."""
     done = delivery.delivered + delivery.dead_letters + delivery.dropped
     delivery.pending = delivery.ingested - done
     head = delivery.head.seq
-    covered = store.covered(delivery.stream)
     wanted = Ranges(delivery.ranges.within(0, head))
-    there = Ranges(part for start, stop in wanted for part in covered.within(start, stop))
+    there = Ranges(part for start, stop in wanted for part in store.covered(delivery.stream).within(start, stop))
     if list(there) == list(wanted):
-        return
+        return []
     lost = delivery.pending - store.points(delivery.stream, there)
-    is_open = delivery.is_open
-    delivery.ranges = there
-    if is_open:
-        delivery.ranges.add(head, OPEN_END)
+    gone = Ranges(wanted)
+    for start, stop in there:
+        gone.remove(start, stop)
+    for start, stop in gone:
+        delivery.ranges.remove(start, stop)
     delivery.lose(lost)
-    _log.error("sink %s has lost %d points: their segment is gone", delivery.sink, lost)
+    _log.error("sink %s has lost %d points: %s", delivery.sink, lost, _GONE)
+    first, last = next(iter(gone))[0], list(gone)[-1][1]
+    return [Loss(now, delivery.sink, delivery.stream, first, last, lost, 0, 0, _GONE)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 
+from gateway import files
 from gateway.journal import sqlite
 from gateway.journal.chunk import Chunk, Stream, unpack, unpack_events
 from gateway.journal.codec import CodecError
@@ -34,6 +36,9 @@ from gateway.journal.seal import Seal
 from gateway.model import Schema
 
 _NAME = re.compile(rf"({'|'.join(stream.name.lower() for stream in Stream)})-(\d{{8}})\.db")
+
+_MOST_SCHEMAS = 10_000
+"""That are looked for in a file that is damaged."""
 
 _ROW_BYTES = 40
 """What a row takes up beside its body."""
@@ -154,6 +159,31 @@ class Segment:
             engine.dispose()
 
     @staticmethod
+    def rebuild(path: Path, numbers: range) -> Mark | None:
+        """In place of a file that is damaged, one that holds what can be read of it. Chunks are looked for under
+        `numbers`; those that are missing afterwards are lost."""
+        tables: dict[Table, list[dict[str, object]]] = {_about: [], _schema: [], _chunk: []}
+        with suppress(DatabaseError):  # where nothing can be read at all
+            _gather(path, numbers, tables)
+        draft = path.with_name(f"{path.name}.new")
+        draft.unlink(missing_ok=True)
+        engine = sqlite.own(draft)
+        try:
+            with engine.begin() as connection:
+                _metadata.create_all(connection)
+                for table, rows in tables.items():
+                    if rows:
+                        connection.execute(insert(table), rows)
+            sqlite.checkpoint(engine, "TRUNCATE")
+            mark = _mark(engine)
+        finally:
+            engine.dispose()
+        path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
+        draft.rename(path)
+        files.sync(path.parent)
+        return mark
+
+    @staticmethod
     def rewrap(path: Path, keys: KeyRing) -> None:
         """The data key of a closed segment, wrapped with the current key. One that no key on the ring opens stays."""
         engine = sqlite.own(path)
@@ -221,19 +251,19 @@ class Segment:
                     break
         return chunks
 
-    def salvage(self, start: int, mark: Mark, offsets: Offsets) -> list[Chunk]:
+    def salvage(self, start: int, stop: int, mark: Mark, offsets: Offsets) -> list[Chunk]:
         """Chunks from `start` on out of a file with damaged pages, one by one, up to the first that is sound again.
         The points of those that cannot be read are known all the same: the running totals around them tell."""
         lost: list[int] = []
         before = self._total_before(start, mark)
-        for seq in range(start, mark.stop):
+        for seq in range(start, stop):
             row = self._row(seq)
             if row is not None:
                 damaged = self._damaged(lost, row.total - row.points - before)
                 when = offsets.dating(self._origin(row))
                 return damaged if when is None else [*damaged, self._open(row, when)]
             lost.append(seq)
-        return self._damaged(lost, mark.total_stop - before)
+        return self._damaged(lost, self._total_at(stop, mark) - before)
 
     def contents(self, start: int, stop: int) -> list[Record]:
         """Chunks as they were given to `append`. Raises SealBroken, CodecError, `sqlalchemy.exc.DatabaseError`."""
@@ -259,17 +289,29 @@ class Segment:
         return int(row.total - row.points)
 
     def _total_before(self, seq: int, mark: Mark) -> int:
-        """Where a chunk cannot be read, what those before it leave open."""
-        row = None if seq == mark.first else self._row(seq - 1)
-        return mark.total_first if row is None else int(row.total)
+        """The stream's points before `seq`, as far as rows before it can be read."""
+        for earlier in range(seq, mark.first, -1):
+            row = self._row(earlier - 1)
+            if row is not None:
+                return int(row.total)
+        return mark.total_first
+
+    def _total_at(self, seq: int, mark: Mark) -> int:
+        """The stream's points before `seq`, as far as rows from there on can be read."""
+        for later in range(seq, mark.stop):
+            row = self._row(later)
+            if row is not None:
+                return int(row.total - row.points)
+        return mark.total_stop
 
     def _row(self, seq: int) -> Row[tuple[object, ...]] | None:
         """The chunk that holds number `seq`; None where it cannot be read."""
-        try:
-            with self._engine.connect() as connection:
-                return connection.execute(_range(seq, seq + 1)).first()
-        except DatabaseError:
-            return None
+        for wanted in (select(_chunk).where(_chunk.c.seq == seq), _range(seq, seq + 1)):
+            with suppress(DatabaseError), self._engine.connect() as connection:
+                row = connection.execute(wanted).first()
+                if row is not None:
+                    return None if None in row else row
+        return None
 
     def mark(self) -> Mark | None:
         return _mark(self._engine)
@@ -316,6 +358,24 @@ class Segment:
         return "/".join(map(str, (self.name.number, self.name.stream.value, self.boot, *facts))).encode()
 
 
+def _gather(path: Path, numbers: range, tables: dict[Table, list[dict[str, object]]]) -> None:
+    """Row by row, so that a page that is broken takes only its own with it."""
+    engine = sqlite.own(path)
+    wanted = [
+        *((_about, select(_about).where(_about.c.name == name)) for name in ("key", "recovery", "boot")),
+        *((_schema, select(_schema).where(_schema.c.number == number)) for number in range(1, _MOST_SCHEMAS)),
+        *((_chunk, select(_chunk).where(_chunk.c.seq == seq)) for seq in numbers),
+    ]
+    try:
+        for table, query in wanted:
+            with suppress(DatabaseError), engine.connect() as connection:
+                row = connection.execute(query).first()
+                if row is not None and None not in row:
+                    tables[table].append(dict(row._mapping))
+    finally:
+        engine.dispose()
+
+
 def _facts(engine: Engine) -> dict[str, bytes]:
     with engine.connect() as connection:
         return {row.name: row.value for row in connection.execute(select(_about))}
@@ -341,6 +401,8 @@ def _mark(engine: Engine) -> Mark | None:
         doubtful = connection.scalar(select(_chunk.c.seq).where(_chunk.c.trusted == 0).limit(1)) is not None
         begin = connection.execute(select(_chunk).where(_chunk.c.seq == first)).one()
         end = connection.execute(select(_chunk).where(_chunk.c.seq == last)).one()
+    if None in begin or None in end:
+        raise CodecError("its first or last row is damaged")
     return Mark(
         first=first,
         stop=end.stop,

@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from gateway import files
-from gateway.journal.catalog import Catalog, DeadLetter, Entry, Head, Loss, Standing
+from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, Head, Loss, Standing
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.dating import Offset, Offsets, Origin
@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 _READERS = 4
 _RESERVE_BYTES = 4 << 20
 _ROOM_BYTES = 1 << 20
+_UNKNOWN = 4096
+"""So many chunks are looked for beyond those that the catalogue knows of, in a file that is damaged."""
 
 FAILURES = (SQLAlchemyError, OSError, CodecError)
 """What a sick disk makes the store raise."""
@@ -83,8 +85,8 @@ class Store:
         except OperationalError:
             self._reserve.unlink(missing_ok=True)  # the disk may be full
             return Catalog(path, self._keys)
-        except DatabaseError as error:
-            _log.error("%s is broken (%s) and is set aside", path, error.orig)
+        except (CatalogBroken, DatabaseError) as error:
+            _log.error("%s is broken (%s) and is set aside", path, error)
             for suffix in ("", "-wal"):
                 broken = path.with_name(path.name + suffix)
                 if broken.exists():
@@ -228,10 +230,14 @@ class Store:
         for number, mark in list(self._marks(stream)):
             if mark.first <= start < mark.stop:
                 segment = self._reader(Name(stream, number))
+                stop = min(stop, mark.stop)
                 try:
-                    return segment.fetch(start, min(stop, mark.stop), most_points, self.offsets)
-                except DatabaseError:
-                    return segment.salvage(start, mark, self.offsets)
+                    chunks = segment.fetch(start, stop, most_points, self.offsets)
+                except (DatabaseError, CodecError):
+                    chunks = []
+                if chunks and chunks[0].seq <= start:
+                    return chunks
+                return segment.salvage(start, stop, mark, self.offsets)
         return []
 
     def _reader(self, name: Name) -> Segment:
@@ -287,7 +293,7 @@ class Store:
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
     ) -> None:
-        self._catalog.settle(standings, letters, losses, gone, self.age)
+        self._catalog.settle(standings, letters, losses, gone, self.age, self.heads)
 
     def dead_letters(self) -> list[DeadLetter]:
         return self._catalog.dead_letters()
@@ -397,8 +403,14 @@ class Store:
                 self._close(name, self._recover(name))
 
     def _recover(self, name: Name) -> Mark | None:
+        path = self._path(name)
         try:
-            return Segment.recover(self._path(name))
+            return Segment.recover(path)
         except OperationalError:
             self.give_reserve()
-            return Segment.recover(self._path(name))
+            return Segment.recover(path)
+        except (DatabaseError, CodecError) as error:
+            _log.error("%s is broken (%s): what can be read of it is kept", path, error)
+            first = max((mark.stop for _, mark in self._marks(name.stream)), default=0)
+            known = self._catalog.heads().get(name.stream, Head())
+            return Segment.rebuild(path, range(first, max(first, known.seq) + _UNKNOWN))
