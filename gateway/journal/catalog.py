@@ -51,6 +51,7 @@ _segment = Table(
     Column("monotonic", Integer, nullable=False),
     Column("boot", String, nullable=False),
     Column("doubtful", Integer, nullable=False),
+    Column("sizes", BLOB, nullable=False),
     Column("age", Integer, nullable=False),
 )
 _about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
@@ -128,6 +129,14 @@ class Head:
 
     seq: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the journal has come: for how long the gateway has run in all, and where the streams stand."""
+
+    age: int
+    heads: Mapping[Stream, Head]
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +285,11 @@ class Catalog:
         letters: Sequence[DeadLetter] = (),
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
-        age: int | None = None,
-        heads: Mapping[Stream, Head] | None = None,
+        reach: Reach | None = None,
     ) -> None:
         """On disk when this returns: how the sinks stand, dead letters that are new and (by id) those that are gone,
-        losses, how long the gateway has run in all, and where the streams stand: should a file decay that a crash left
-        open, it is known what it had, and no number is given out again."""
+        losses, and how far the journal has come: should a file decay that a crash left open, it is known what it had,
+        and no number is given out again."""
         if letters and not self._key_id:
             self._key_id = self._add_key()
         with self._change() as connection:
@@ -291,11 +299,11 @@ class Catalog:
             for id_ in gone:
                 connection.execute(delete(_dead_letter).where(_dead_letter.c.id == id_))
             _enter(connection, losses)
-            if age is not None:
-                _put(connection, "age", str(age).encode())
-            for stream, head in (heads or {}).items():
-                connection.execute(delete(_head).where(_head.c.stream == stream))
-                connection.execute(insert(_head), [{"stream": stream, "seq": head.seq, "total": head.total}])
+            if reach is not None:
+                _put(connection, "age", str(reach.age).encode())
+                connection.execute(delete(_head))
+                rows = [{"stream": stream, **asdict(head)} for stream, head in reach.heads.items()]
+                connection.execute(insert(_head), rows)
         sqlite.checkpoint(self._engine)
 
     # What is remembered beside
@@ -441,6 +449,7 @@ def _entry(row: Row[tuple[object, ...]]) -> Entry:
         monotonic=row.monotonic,
         boot=row.boot,
         doubtful=bool(row.doubtful),
+        sizes=row.sizes,
     )
     return Entry(Stream(row.stream), mark, row.age)
 

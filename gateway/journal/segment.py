@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+import zstandard
 from sqlalchemy import (
     BLOB,
     Column,
@@ -37,8 +39,12 @@ from gateway.model import Schema
 
 _NAME = re.compile(rf"({'|'.join(stream.name.lower() for stream in Stream)})-(\d{{8}})\.db")
 
-_MOST_SCHEMAS = 10_000
+_DAMAGED = "its page of the file is damaged"
+
+_MOST_SCHEMAS = 1_000
 """That are looked for in a file that is damaged."""
+
+_FACTS = ("key", "recovery", "boot")
 
 _ROW_BYTES = 40
 """What a row takes up beside its body."""
@@ -83,7 +89,7 @@ class Mark:
     """What a segment has of its stream: chunks `first` to `stop` (exclusive). `total` counts all points that the stream
     ever had, up to `first` and up to `stop`; so the points of any range are one subtraction. It was filled from `since`
     to `until`, by the wall clock of `boot`, which was right throughout unless it is `doubtful`. `monotonic` is that of
-    the last chunk."""
+    the last chunk. `sizes` are the points of each chunk, packed: what a file loses by damage is known to the point."""
 
     first: int
     stop: int
@@ -94,6 +100,18 @@ class Mark:
     monotonic: int = 0
     boot: str = ""
     doubtful: bool = False
+    sizes: bytes = field(default=b"", repr=False)
+
+    def total(self, seq: int) -> int:
+        """The stream's points in all chunks before `seq`, which is from `first` to `stop`."""
+        return self.total_first + sum(self._sizes()[: seq - self.first])
+
+    def size(self, seq: int) -> int:
+        """The points of chunk `seq`; 0 for a number that is a part of an earlier chunk."""
+        return self._sizes()[seq - self.first]
+
+    def _sizes(self) -> list[int]:
+        return msgspec.msgpack.decode(zstandard.decompress(self.sizes), type=list[int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +176,13 @@ class Segment:
         finally:
             engine.dispose()
 
-    @staticmethod
-    def rebuild(path: Path, numbers: range) -> Mark | None:
+    @classmethod
+    def rebuild(cls, name: Name, path: Path, keys: KeyRing, numbers: range) -> Mark | None:
         """In place of a file that is damaged, one that holds what can be read of it. Chunks are looked for under
         `numbers`; those that are missing afterwards are lost."""
         tables: dict[Table, list[dict[str, object]]] = {_about: [], _schema: [], _chunk: []}
         with suppress(DatabaseError):  # where nothing can be read at all
-            _gather(path, numbers, tables)
+            tables = cls._gather(name, path, keys, numbers)
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
         engine = sqlite.own(draft)
@@ -182,6 +200,34 @@ class Segment:
         draft.rename(path)
         files.sync(path.parent)
         return mark
+
+    @classmethod
+    def _gather(cls, name: Name, path: Path, keys: KeyRing, numbers: range) -> dict[Table, list[dict[str, object]]]:
+        """Row by row, so that a page that is broken takes only its own with it; and of the chunks, only those that
+        still open."""
+        engine = sqlite.own(path)
+        try:
+            facts = _each(engine, [select(_about).where(_about.c.name == fact) for fact in _FACTS])
+            about = {str(row["name"]): row["value"] for row in facts}
+            seal, boot = None, about.get("boot", b"")
+            with suppress(SealBroken):
+                wrapped = about.get("key")
+                seal = Seal.unwrap(keys, wrapped if isinstance(wrapped, bytes) else b"")
+            schemas = _each(engine, [select(_schema).where(_schema.c.number == n) for n in range(1, _MOST_SCHEMAS)])
+            rows = _each(engine, [select(_chunk).where(_chunk.c.seq == seq) for seq in numbers])
+            read = cls(name, path, engine, seal, boot.decode(errors="replace") if isinstance(boot, bytes) else "")
+            return {_about: facts, _schema: schemas, _chunk: [row for row in rows if read._opens(row)]}
+        finally:
+            engine.dispose()
+
+    def _opens(self, row: Mapping[str, object]) -> bool:
+        *facts, body = (row[column.name] for column in _chunk.columns)
+        try:
+            return (
+                self._seal is not None and isinstance(body, bytes) and bool(self._seal.open(body, self._place(*facts)))
+            )
+        except SealBroken:
+            return False
 
     @staticmethod
     def rewrap(path: Path, keys: KeyRing) -> None:
@@ -252,18 +298,15 @@ class Segment:
         return chunks
 
     def salvage(self, start: int, stop: int, mark: Mark, offsets: Offsets) -> list[Chunk]:
-        """Chunks from `start` on out of a file with damaged pages, one by one, up to the first that is sound again.
-        The points of those that cannot be read are known all the same: the running totals around them tell."""
-        lost: list[int] = []
-        before = self._total_before(start, mark)
+        """Chunks from `start` on out of a file with damaged pages, one by one, up to the first that is sound again."""
+        lost: list[Chunk] = []
         for seq in range(start, stop):
             row = self._row(seq)
             if row is not None:
-                damaged = self._damaged(lost, row.total - row.points - before)
                 when = offsets.dating(self._origin(row))
-                return damaged if when is None else [*damaged, self._open(row, when)]
-            lost.append(seq)
-        return self._damaged(lost, self._total_at(stop, mark) - before)
+                return lost if when is None else [*lost, self._open(row, when)]
+            lost.append(Chunk(self.name.stream, seq, seq + 1, mark.size(seq), broken=_DAMAGED))
+        return lost
 
     def contents(self, start: int, stop: int) -> list[Record]:
         """Chunks as they were given to `append`. Raises SealBroken, CodecError, `sqlalchemy.exc.DatabaseError`."""
@@ -280,29 +323,6 @@ class Segment:
                 raise CodecError(f"schema {number} is missing")
             self._schemas[number] = Schema.decode(self._seal.open(body, self._schema_place(number)))
         return self._schemas[number]
-
-    def total(self, seq: int) -> int:
-        """The stream's points in all chunks before `seq`, which is in this segment."""
-        row = self._row(seq)
-        if row is None:
-            raise CodecError(f"chunk {seq} cannot be read")
-        return int(row.total - row.points)
-
-    def _total_before(self, seq: int, mark: Mark) -> int:
-        """The stream's points before `seq`, as far as rows before it can be read."""
-        for earlier in range(seq, mark.first, -1):
-            row = self._row(earlier - 1)
-            if row is not None:
-                return int(row.total)
-        return mark.total_first
-
-    def _total_at(self, seq: int, mark: Mark) -> int:
-        """The stream's points before `seq`, as far as rows from there on can be read."""
-        for later in range(seq, mark.stop):
-            row = self._row(later)
-            if row is not None:
-                return int(row.total - row.points)
-        return mark.total_stop
 
     def _row(self, seq: int) -> Row[tuple[object, ...]] | None:
         """The chunk that holds number `seq`; None where it cannot be read."""
@@ -344,12 +364,6 @@ class Segment:
     def _origin(self, row: Row[tuple[object, ...]]) -> Origin:
         return Origin(self.boot, row.time, row.monotonic, bool(row.trusted))
 
-    def _damaged(self, lost: Sequence[int], points: int) -> list[Chunk]:
-        """The first bears the points of all."""
-        why = "its page of the file is damaged"
-        stream = self.name.stream
-        return [Chunk(stream, seq, seq + 1, points if seq == lost[0] else 0, broken=why) for seq in lost]
-
     def _schema_place(self, number: int) -> bytes:
         return b"%d/schema/%d" % (self.name.number, number)
 
@@ -358,22 +372,15 @@ class Segment:
         return "/".join(map(str, (self.name.number, self.name.stream.value, self.boot, *facts))).encode()
 
 
-def _gather(path: Path, numbers: range, tables: dict[Table, list[dict[str, object]]]) -> None:
-    """Row by row, so that a page that is broken takes only its own with it."""
-    engine = sqlite.own(path)
-    wanted = [
-        *((_about, select(_about).where(_about.c.name == name)) for name in ("key", "recovery", "boot")),
-        *((_schema, select(_schema).where(_schema.c.number == number)) for number in range(1, _MOST_SCHEMAS)),
-        *((_chunk, select(_chunk).where(_chunk.c.seq == seq)) for seq in numbers),
-    ]
-    try:
-        for table, query in wanted:
-            with suppress(DatabaseError), engine.connect() as connection:
-                row = connection.execute(query).first()
-                if row is not None and None not in row:
-                    tables[table].append(dict(row._mapping))
-    finally:
-        engine.dispose()
+def _each(engine: Engine, queries: Iterable[Select[tuple[object, ...]]]) -> list[dict[str, object]]:
+    """The rows that can be read."""
+    rows = []
+    for query in queries:
+        with suppress(DatabaseError), engine.connect() as connection:
+            row = connection.execute(query).first()
+            if row is not None and None not in row:
+                rows.append(dict(row._mapping))
+    return rows
 
 
 def _facts(engine: Engine) -> dict[str, bytes]:
@@ -393,24 +400,46 @@ def _range(start: int, stop: int) -> Select[tuple[object, ...]]:
 
 
 def _mark(engine: Engine) -> Mark | None:
+    """Raises CodecError where rows contradict each other, because their page is damaged."""
     boot = _facts(engine).get("boot", b"").decode(errors="replace")
     with engine.connect() as connection:
-        first, last = connection.execute(select(func.min(_chunk.c.seq), func.max(_chunk.c.seq))).one()
-        if first is None:
+        counts = select(_chunk.c.seq, _chunk.c.stop, _chunk.c.points, _chunk.c.total).order_by(_chunk.c.seq)
+        rows = [(row.seq, row.stop, row.points, row.total) for row in connection.execute(counts)]
+        if not rows:
             return None
+        sizes = _sizes(rows)
         doubtful = connection.scalar(select(_chunk.c.seq).where(_chunk.c.trusted == 0).limit(1)) is not None
-        begin = connection.execute(select(_chunk).where(_chunk.c.seq == first)).one()
-        end = connection.execute(select(_chunk).where(_chunk.c.seq == last)).one()
+        times = select(_chunk.c.time, _chunk.c.monotonic)
+        begin = connection.execute(times.where(_chunk.c.seq == rows[0][0])).one()
+        end = connection.execute(times.where(_chunk.c.seq == rows[-1][0])).one()
     if None in begin or None in end:
         raise CodecError("its first or last row is damaged")
     return Mark(
-        first=first,
-        stop=end.stop,
-        total_first=begin.total - begin.points,
-        total_stop=end.total,
+        first=rows[0][0],
+        stop=rows[-1][1],
+        total_first=rows[0][3] - rows[0][2],
+        total_stop=rows[-1][3],
         since=begin.time,
         until=end.time,
         monotonic=end.monotonic,
         boot=boot,
         doubtful=doubtful,
+        sizes=zstandard.compress(msgspec.msgpack.encode(sizes)),
     )
+
+
+def _sizes(rows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    """The points of each chunk number. What is missing between two rows is put down to the first number that is."""
+    if any(None in row for row in rows):
+        raise CodecError("a row is damaged")
+    number, before = rows[0][0], rows[0][3] - rows[0][2]
+    sizes: list[int] = []
+    for seq, stop, points, total in rows:
+        lost = total - points - before
+        if not (number <= seq < stop and points >= 0 and lost >= 0 and (lost == 0 or seq > number)):
+            raise CodecError("a row is damaged")
+        if seq > number:
+            sizes += [lost, *[0] * (seq - number - 1)]
+        sizes += [points, *[0] * (stop - seq - 1)]
+        number, before = stop, total
+    return sizes

@@ -12,13 +12,13 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from gateway import files
-from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, Head, Loss, Standing
+from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, Head, Loss, Reach, Standing
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.dating import Offset, Offsets, Origin
@@ -159,7 +159,7 @@ class Store:
         if stream not in self._left:
             return False
         name, records = self._left[stream]
-        mark = Segment.recover(self._path(name))
+        mark = self._recover(name)
         self._close(name, mark)
         del self._left[stream]
         if not records or mark is None or mark.stop < records[-1].stop:
@@ -236,7 +236,7 @@ class Store:
                 except (DatabaseError, CodecError):
                     chunks = []
                 if chunks and chunks[0].seq <= start:
-                    return chunks
+                    return [replace(c, stop=c.seq + 1, points=mark.size(c.seq)) if c.broken else c for c in chunks]
                 return segment.salvage(start, stop, mark, self.offsets)
         return []
 
@@ -250,14 +250,9 @@ class Store:
     # Accounting
 
     def points(self, stream: Stream, ranges: Ranges) -> int:
-        """The points that `ranges` hold, as far as they are in closed segments. Looks into a file only where a range
-        begins or ends in the middle of it."""
-        total = 0
-        for number, mark in self._marks(stream):
-            for start, stop in ranges.within(mark.first, mark.stop):
-                name = Name(stream, number)
-                total += self._total(name, mark, stop) - self._total(name, mark, start)
-        return total
+        """The points that `ranges` hold, as far as they are in closed segments."""
+        parts = [(mark, part) for _, mark in self._marks(stream) for part in ranges.within(mark.first, mark.stop)]
+        return sum(_total(mark, stop) - _total(mark, start) for mark, (start, stop) in parts)
 
     def first(self, stream: Stream) -> Head | None:
         """Where the oldest chunk that is there lies; None where there is none."""
@@ -272,17 +267,6 @@ class Store:
         entries = sorted(self.closed.items())
         return ((number, entry.mark) for number, entry in entries if entry.stream is stream)
 
-    def _total(self, name: Name, mark: Mark, seq: int) -> int:
-        if seq == mark.first:
-            return mark.total_first
-        if seq == mark.stop:
-            return mark.total_stop
-        segment = Segment.read(name, self._path(name), self._keys)
-        try:
-            return segment.total(seq)
-        finally:
-            segment.abandon()
-
     def standings(self) -> list[Standing]:
         return self._catalog.standings()
 
@@ -293,7 +277,7 @@ class Store:
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
     ) -> None:
-        self._catalog.settle(standings, letters, losses, gone, self.age, self.heads)
+        self._catalog.settle(standings, letters, losses, gone, Reach(self.age, self.heads))
 
     def dead_letters(self) -> list[DeadLetter]:
         return self._catalog.dead_letters()
@@ -400,17 +384,28 @@ class Store:
             del self.closed[number]
         for number, name in names.items():
             if number not in self.closed:
-                self._close(name, self._recover(name))
+                self._close(name, self._recover_in_need(name))
 
     def _recover(self, name: Name) -> Mark | None:
         path = self._path(name)
         try:
             return Segment.recover(path)
         except OperationalError:
-            self.give_reserve()
-            return Segment.recover(path)
+            raise
         except (DatabaseError, CodecError) as error:
             _log.error("%s is broken (%s): what can be read of it is kept", path, error)
             first = max((mark.stop for _, mark in self._marks(name.stream)), default=0)
             known = self._catalog.heads().get(name.stream, Head())
-            return Segment.rebuild(path, range(first, max(first, known.seq) + _UNKNOWN))
+            return Segment.rebuild(name, path, self._keys, range(first, max(first, known.seq) + _UNKNOWN))
+
+    def _recover_in_need(self, name: Name) -> Mark | None:
+        try:
+            return self._recover(name)
+        except OperationalError:
+            self.give_reserve()
+            return self._recover(name)
+
+
+def _total(mark: Mark, seq: int) -> int:
+    edges = {mark.first: mark.total_first, mark.stop: mark.total_stop}
+    return edges[seq] if seq in edges else mark.total(seq)

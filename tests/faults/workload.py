@@ -398,12 +398,18 @@ class Estate:
     chunks: Mapping[tuple[int, int], Kept]
     rows: Rows
     heads: Mapping[str, Head]
+    noted: Mapping[int, int]
+    """By stream, the number up to which the catalogue knows of chunks. What decays of a file that a crash left open, and
+    came after that, cannot be missed by anybody."""
 
 
 async def survey(directory: Path, history: History, plan: Plan) -> Estate:
     """Looks at a copy: to open a journal is to change it."""
     with TemporaryDirectory(dir=directory.parent) as name:
-        rows, heads = _stored(Path(shutil.copytree(directory, f"{name}/rows")))
+        copy = Path(shutil.copytree(directory, f"{name}/rows"))
+        rows, heads = _stored(copy)
+        with closing(sqlite3.connect(copy / "catalog.db")) as connection:
+            noted = dict(connection.execute("SELECT stream, seq FROM head").fetchall())
         journal = make(Path(shutil.copytree(directory, f"{name}/journal")), plan)
         await journal.open(plan.sinks)
         problems: list[str] = []
@@ -413,7 +419,7 @@ async def survey(directory: Path, history: History, plan: Plan) -> Estate:
         await journal.close()
     if problems:
         raise RuntimeError(f"a sound journal is not: {problems}")
-    return Estate(history, pending, dropped, chunks, rows, heads)
+    return Estate(history, pending, dropped, chunks, rows, heads, noted)
 
 
 def _places(journal: Journal, sink: str) -> Iterator[tuple[int, int]]:
@@ -494,7 +500,7 @@ async def _deliver_all(journal: Journal, sink: str, estate: Estate, plan: Plan, 
                 items = frozenset(contents(chunk, plan.epoch))
                 if not chunk.broken:
                     came.add(place)
-                    if items != known.get(place, items):
+                    if items != known.get(place, items) and not _is_late(place, estate):
                         problems.append(f"{sink}: {place} is another chunk")
             journal.settle(sink, chunks)
     return came
@@ -508,7 +514,13 @@ def _settle_up(
     if spared:
         findings.lost += len(spared)
         findings.problems.append(f"{sink}: {sorted(spared)} were not touched, and are gone")
-    points = sum(estate.chunks[place].points for place in gone)
+    last = {stream: max((seq for of, seq in came if of == stream), default=-1) for stream in Stream}
+    missed = [place for place in gone if not _is_late(place, estate) or place[1] < last[Stream(place[0])]]
+    points = sum(estate.chunks[place].points for place in missed)
     if points != dropped:
         findings.lost += 0 if spared else max(0, points - dropped)
         findings.problems.append(f"{sink}: {points} points are gone, {dropped} are said to be")
+
+
+def _is_late(place: Place, estate: Estate) -> bool:
+    return place[1] >= estate.noted.get(place[0], 0)
