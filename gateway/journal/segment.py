@@ -317,10 +317,11 @@ class Segment:
     def schema(self, number: int) -> Schema:
         """Raises CodecError, SealBroken."""
         if number not in self._schemas:
-            with self._engine.connect() as connection:
+            body = None
+            with suppress(DatabaseError), self._engine.connect() as connection:
                 body = connection.scalar(select(_schema.c.body).where(_schema.c.number == number))
             if body is None or self._seal is None:
-                raise CodecError(f"schema {number} is missing")
+                raise CodecError(f"schema {number} is missing, or damaged")
             self._schemas[number] = Schema.decode(self._seal.open(body, self._schema_place(number)))
         return self._schemas[number]
 
