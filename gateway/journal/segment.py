@@ -145,10 +145,15 @@ class Segment:
         engine = sqlite.own(path)
         seal = Seal.fresh()
         facts = {"key": seal.wrap(keys), "recovery": seal.wrap_for_recovery(keys), "boot": boot.encode()}
-        with engine.begin() as connection:
-            _metadata.create_all(connection)
-            rows = [{"name": fact, "value": value} for fact, value in facts.items() if value is not None]
-            connection.execute(insert(_about), rows)
+        try:
+            with engine.begin() as connection:
+                _metadata.create_all(connection)
+                rows = [{"name": fact, "value": value} for fact, value in facts.items() if value is not None]
+                connection.execute(insert(_about), rows)
+        except DatabaseError:
+            engine.dispose()  # the error would hold it, and it the file
+            sqlite.discard(path)
+            raise
         return cls(name, path, engine, seal, boot)
 
     @classmethod

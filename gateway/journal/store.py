@@ -180,10 +180,10 @@ class Store:
 
     def _begin(self, stream: Stream, boot: str) -> Segment:
         name = Name(stream, self._next)
+        self._next += 1  # whatever becomes of it: what a sick disk made of it must not stand in the way of the next
         segment = self._open[stream] = Segment.create(name, self._path(name), self._keys, boot)
         self._begun[stream] = self.age
         self.open_from[stream] = self.heads[stream]
-        self._next += 1
         return segment
 
     def _leave(self, stream: Stream, records: Sequence[Record]) -> None:

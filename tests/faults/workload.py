@@ -46,7 +46,7 @@ _MANY = 1 << 30
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a writer does: `bursts` of scans of some `groups`, or 0 for as many as it can until told to stop. `epoch` is
-    when it began, nanoseconds UTC. After each burst it rests for `pause` seconds. A `hasty` one does the upkeep itself, much
+    when it began, nanoseconds UTC. After each burst it rests for `pause` seconds. A `hasty` one does the upkeep itself,
     more often than once a second; one that `turns` the keys does that, too. `synchronous` and `log_pages` are for
     SQLite: how much is synced, and at how many pages the write-ahead log is moved into the file."""
 

@@ -17,6 +17,7 @@ from gateway.journal.dating import Offsets, Origin
 from gateway.journal.keys import KeyRing
 from gateway.journal.ranges import Ranges
 from gateway.journal.segment import Mark, Name, Record, Segment
+from gateway.journal.sqlite import _Connection as Connection
 from gateway.journal.store import Batch, Store
 from gateway.model import AnyEvent, DataLost, Scan
 from tests.gateway.build import NOW, group, scan
@@ -311,4 +312,27 @@ def test_damaged_pages_cost_their_chunks_and_every_point_is_known(tmp_path: Path
     assert [chunk.seq for chunk in chunks] == list(range(60))
     assert sum(chunk.points for chunk in chunks) == 60 * 20
     assert all(rows.points == 20 for chunk in chunks for rows in chunk.rows)
+    store.close()
+
+
+def test_a_segment_that_cannot_be_begun_does_not_stand_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error, which somebody may hold, holds no file."""
+    store = Store(tmp_path, KEY, 1 << 20)
+    commit, failures = Connection.commit, 1
+
+    def sick(connection: Connection) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+        commit(connection)
+
+    monkeypatch.setattr(Connection, "commit", sick)
+    with pytest.raises(OperationalError) as held:
+        store.commit(batch(1))
+    store.commit(batch(1))
+    assert held.value is not None
+    assert store.heads[NORMAL].seq == 1
     store.close()
