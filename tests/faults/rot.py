@@ -1,5 +1,6 @@
-"""Bytes on the disk change while nobody looks: flipped, zeroed, cut off. What was changed must be found out, only what
-was touched may be lost, what is lost must be said to the point, and nobody must have to come.
+"""Bytes on the disk change while nobody looks: flipped, zeroed, cut off, or exchanged by somebody who knows how. What
+was changed must be found out, only what was touched may be lost, what is lost must be said to the point, and nobody must
+have to come.
 
 What was touched is what SQLite itself, asked for one row after the other, does not give back as it was written.
 """
@@ -49,7 +50,10 @@ class Damage(NamedTuple):
                 content[at] ^= 1 << choice.randrange(8)
 
 
-KINDS = {"flipped": (1, 1, 1, 16), "zeroed": (1, 16, 512, 4096), "truncated": (0,)}
+TAMPERED = "tampered"
+"""By means of SQLite, so that all but a value is as it should be."""
+
+KINDS = {"flipped": (1, 1, 1, 16), "zeroed": (1, 16, 512, 4096), "truncated": (0,), TAMPERED: (0,)}
 """And how many bytes."""
 
 
@@ -111,7 +115,7 @@ def choose(stores: list[Store], size: int, seed: int) -> list[tuple[int, Damage]
     cases = []
     for turn in range(size):
         number, name = places[turn % len(places)]
-        kind = choice.choice(list(KINDS))
+        kind = choice.choice([kind for kind in KINDS if kind != TAMPERED or name.endswith(".db")])
         at = choice.randrange(max(1, len(stores[number].files[name])))
         cases.append((number, Damage(name, kind, at, choice.choice(KINDS[kind]), choice.getrandbits(32))))
     return cases
@@ -121,12 +125,15 @@ def attempt(stores: list[Store], case: tuple[int, Damage]) -> Outcome:
     number, damage = case
     store = stores[number]
     content = bytearray(store.files[damage.file])
-    damage(content)
+    if damage.kind != TAMPERED:
+        damage(content)
     with tempfile.TemporaryDirectory(dir=memory()) as name:
         directory = Path(name) / "journal"
         directory.mkdir()
         for file, whole in store.files.items():
             (directory / file).write_bytes(content if file == damage.file else whole)
+        if damage.kind == TAMPERED:
+            workload.tamper(directory / damage.file, random.Random(damage.seed))
         touched = workload.touched(shutil.copytree(directory, Path(name) / "copy"), store.estate)
         findings = asyncio.run(workload.appraise(directory, store.estate, touched, store.plan))
     return Outcome(damage, findings.lost, tuple(findings.problems))

@@ -429,6 +429,24 @@ def _places(journal: Journal, sink: str) -> Iterator[tuple[int, int]]:
             yield from ((int(stream), seq) for seq in range(start, stop))
 
 
+def tamper(path: Path, choice: random.Random) -> None:
+    """One value of one row becomes another: of a segment's chunk, or of what the catalogue knows."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        tables = ("chunk",) if Name.of(path) is not None else ("segment", "head", "delivery", "pending")
+        rows = [(table, row) for table in tables for (row,) in connection.execute(f"SELECT rowid FROM {table}")]
+        if not rows:
+            return
+        table, row = choice.choice(rows)
+        kinds = {name: kind for _, name, kind, *_ in connection.execute(f"PRAGMA table_info({table})")}
+        column = choice.choice([name for name in kinds if name not in ("seq", "stream", "sink", "number", "start")])
+        if kinds[column] == "INTEGER":
+            connection.execute(f"UPDATE {table} SET {column} = {column} + 1 WHERE rowid = ?", (row,))
+            return
+        _, other = choice.choice([each for each in rows if each[0] == table])
+        (value,) = connection.execute(f"SELECT {column} FROM {table} WHERE rowid = ?", (other,)).fetchone()
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, row))
+
+
 def touched(directory: Path, estate: Estate) -> set[tuple[int, int]]:
     """The chunks that are not there any more as they were written, as SQLite sees it. Spoils the directory."""
     rows: Rows = {}
