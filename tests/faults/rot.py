@@ -1,6 +1,6 @@
 """Bytes on the disk change while nobody looks: flipped, zeroed, cut off, or exchanged by somebody who knows how. What
-was changed must be found out, only what was touched may be lost, what is lost must be said to the point, and nobody must
-have to come.
+was changed must be found out, only what was touched may be lost, what is lost must be said to the point, and nobody
+must have to come.
 
 What was touched is what SQLite itself, asked for one row after the other, does not give back as it was written.
 """

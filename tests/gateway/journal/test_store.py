@@ -6,12 +6,14 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from gateway.errors import ConfigError
+from gateway.journal.catalog import Standing
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.dating import Offsets, Origin
 from gateway.journal.keys import KeyRing
@@ -335,4 +337,49 @@ def test_a_segment_that_cannot_be_begun_does_not_stand_in_the_way(
     store.commit(batch(1))
     assert held.value is not None
     assert store.heads[NORMAL].seq == 1
+    store.close()
+
+
+@pytest.mark.parametrize("page", range(8))
+def test_a_file_that_a_crash_left_open_and_that_is_damaged_needs_no_hand(tmp_path: Path, page: int) -> None:
+    alive = Store(tmp_path / "alive", KEY, 64 << 20)
+    for i in range(40):
+        alive.commit(batch(*range(i, i + 9)))
+    alive.settle(())
+    path = tmp_path / "dead" / "normal-00000001.db"
+    shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    alive.close()
+    checkpointed = sqlite3.connect(path)
+    checkpointed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    checkpointed.close()
+    body = bytearray(path.read_bytes())
+    at = page * 4096 % len(body)
+    body[at : at + 4096] = bytes(4096)
+    path.write_bytes(body)
+    store = Store(tmp_path / "dead", KEY, 64 << 20)
+    assert store.heads[NORMAL].seq == 40, "no number is given out again"
+    covered = store.covered(NORMAL)
+    chunks = [
+        c for seq in range(40) for c in store.fetch_closed(NORMAL, seq, seq + 1, 9) if covered.first(seq, seq + 1)
+    ]
+    held = store.points(NORMAL, covered)
+    assert sum(chunk.points for chunk in chunks) == held <= 40 * 27
+    assert all(chunk.rows[0].points == 27 for chunk in chunks if not chunk.broken)
+    store.commit(batch(1))
+    assert values(store.fetch_open(NORMAL, 40, 41, 9)) == [1]
+    store.close()
+
+
+def test_a_catalogue_that_says_something_else_is_set_aside(tmp_path: Path) -> None:
+    """A value that changed on the disk: SQLite does not notice."""
+    store = Store(tmp_path, KEY, 64 << 20)
+    store.commit(batch(1, 2))
+    store.settle([Standing("cloud", NORMAL, ((0, 1 << 62),), 0)])
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection, connection:
+        connection.execute("UPDATE pending SET start = 1")
+    store = Store(tmp_path, KEY, 64 << 20)
+    assert store.is_rebuilt
+    assert (tmp_path / "catalog.db.broken").exists()
+    assert everything(store) == [1, 2]
     store.close()
