@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from gateway import files
 from gateway.journal import sqlite
@@ -164,6 +164,9 @@ class Segment:
         try:
             facts = _facts(engine)
             seal = Seal.unwrap(keys, facts.get("key", b""))
+        except OperationalError:
+            engine.dispose()
+            raise
         except (SealBroken, DatabaseError):
             seal = None
         return cls(name, path, engine, seal, facts.get("boot", b"").decode(errors="replace"))
@@ -186,7 +189,7 @@ class Segment:
         """In place of a file that is damaged, one that holds what can be read of it. Chunks are looked for under
         `numbers`; those that are missing afterwards are lost."""
         tables: dict[Table, list[dict[str, object]]] = {_about: [], _schema: [], _chunk: []}
-        with suppress(DatabaseError):  # where nothing can be read at all
+        with _damage_suppressed():  # where nothing can be read at all
             tables = cls._gather(name, path, keys, numbers)
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
@@ -323,7 +326,7 @@ class Segment:
         """Raises CodecError, SealBroken."""
         if number not in self._schemas:
             body = None
-            with suppress(DatabaseError), self._engine.connect() as connection:
+            with _damage_suppressed(), self._engine.connect() as connection:
                 body = connection.scalar(select(_schema.c.body).where(_schema.c.number == number))
             if body is None or self._seal is None:
                 raise CodecError(f"schema {number} is missing, or damaged")
@@ -333,7 +336,7 @@ class Segment:
     def _row(self, seq: int) -> Row[tuple[object, ...]] | None:
         """The chunk that holds number `seq`; None where it cannot be read."""
         for wanted in (select(_chunk).where(_chunk.c.seq == seq), _range(seq, seq + 1)):
-            with suppress(DatabaseError), self._engine.connect() as connection:
+            with _damage_suppressed(), self._engine.connect() as connection:
                 row = connection.execute(wanted).first()
                 if row is not None:
                     return None if None in row else row
@@ -378,11 +381,22 @@ class Segment:
         return "/".join(map(str, (self.name.number, self.name.stream.value, self.boot, *facts))).encode()
 
 
+@contextmanager
+def _damage_suppressed() -> Iterator[None]:
+    """But not the errors of a sick disk: what cannot be read now is not lost for it."""
+    try:
+        yield
+    except OperationalError:
+        raise
+    except DatabaseError:
+        return
+
+
 def _each(engine: Engine, queries: Iterable[Select[tuple[object, ...]]]) -> list[dict[str, object]]:
     """The rows that can be read."""
     rows = []
     for query in queries:
-        with suppress(DatabaseError), engine.connect() as connection:
+        with _damage_suppressed(), engine.connect() as connection:
             row = connection.execute(query).first()
             if row is not None and None not in row:
                 rows.append(dict(row._mapping))

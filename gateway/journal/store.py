@@ -226,13 +226,16 @@ class Store:
         return [] if segment is None else segment.fetch(start, stop, most_points, self.offsets)
 
     def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
-        """From the closed segment that has chunk `start`. What cannot be read any more comes back as broken chunks."""
+        """From the closed segment that has chunk `start`. What is damaged comes back as broken chunks. Raises
+        `FAILURES` where the disk does not answer."""
         for number, mark in list(self._marks(stream)):
             if mark.first <= start < mark.stop:
                 segment = self._reader(Name(stream, number))
                 stop = min(stop, mark.stop)
                 try:
                     chunks = segment.fetch(start, stop, most_points, self.offsets)
+                except OperationalError:
+                    raise  # the disk is sick, which is no word about what is on it
                 except (DatabaseError, CodecError):
                     chunks = []
                 if chunks and chunks[0].seq <= start:

@@ -383,3 +383,21 @@ def test_a_catalogue_that_says_something_else_is_set_aside(tmp_path: Path) -> No
     assert (tmp_path / "catalog.db.broken").exists()
     assert everything(store) == [1, 2]
     store.close()
+
+
+def test_a_disk_that_does_not_answer_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read now is not damaged: it must not be given up."""
+    store = Store(tmp_path, KEY, 1)
+    store.commit(batch(1, 2))
+
+    def sick(*_: object) -> None:
+        raise OperationalError("SELECT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    for reader in ("fetch", "read"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Segment, reader, sick)
+            with pytest.raises(OperationalError):
+                store.fetch_closed(NORMAL, 0, 9, 9)
+        store.forget(1)
+    assert everything(store) == [1, 2]
+    store.close()
