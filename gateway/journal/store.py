@@ -391,14 +391,17 @@ class Store:
 
     def _recover(self, name: Name) -> Mark | None:
         path = self._path(name)
+        known = self._catalog.heads().get(name.stream, Head())
         try:
-            return Segment.recover(path)
+            mark = Segment.recover(path)
+            if mark is not None and mark.first <= known.seq <= mark.stop and mark.total(known.seq) != known.total:
+                raise CodecError("its totals are not those that the catalogue knows")
+            return mark
         except OperationalError:
             raise
         except (DatabaseError, CodecError) as error:
             _log.error("%s is broken (%s): what can be read of it is kept", path, error)
             first = max((mark.stop for _, mark in self._marks(name.stream)), default=0)
-            known = self._catalog.heads().get(name.stream, Head())
             return Segment.rebuild(name, path, self._keys, range(first, max(first, known.seq) + _UNKNOWN))
 
     def _recover_in_need(self, name: Name) -> Mark | None:
