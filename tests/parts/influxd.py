@@ -25,7 +25,7 @@ bind-address = "127.0.0.1:{rpc_port}"
   index-version = "inmem"
   query-log-enabled = false
 [http]
-  bind-address = "127.0.0.1:{port}"
+  bind-address = "{host}:{port}"
   log-enabled = false
   max-body-size = {max_body}
 [subscriber]
@@ -36,9 +36,11 @@ bind-address = "127.0.0.1:{rpc_port}"
 
 
 class Influxd(Part):
+    host = "127.0.0.1"
+
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def query(self, text: str, database: str = "") -> list[dict[str, Any]]:
         """The rows of the only statement; its group tags are among the columns."""
@@ -65,13 +67,15 @@ class Influxd(Part):
 
 
 @contextlib.contextmanager
-def influxd(directory: Path) -> Iterator[Influxd]:
-    """A server with its files in `directory`. It refuses bodies above `MAX_BODY` bytes."""
+def influxd(directory: Path, host: str = Influxd.host) -> Iterator[Influxd]:
+    """A server with its files in `directory`, at an address of this machine. It refuses bodies above `MAX_BODY` bytes."""
     program = find("influxd", "influxdb")
     port, rpc_port = free_port(), free_port()
     config = directory / "influxd.conf"
-    config.write_text(_CONFIG.format(directory=directory, port=port, rpc_port=rpc_port, max_body=MAX_BODY))
+    text = _CONFIG.format(directory=directory, host=host, port=port, rpc_port=rpc_port, max_body=MAX_BODY)
+    config.write_text(text)
     part = Influxd([program, "run", "-config", str(config)], port, directory / "influxd.log")
+    part.host = host
     part.wait(part.answers)
     try:
         yield part
