@@ -15,6 +15,8 @@ from tests.parts.gateway import Gateway
 from tests.parts.influxd import Influxd
 
 DATABASE = "plant"
+ROOM = 1_000_000
+"""Numbers that each round has for itself."""
 TOPIC = "plant/pump-1/state"
 _JOURNAL = {"segment_bytes": 1 << 20, "max_bytes": 1 << 30}
 """Small segments: they are closed and removed all the time."""
@@ -53,6 +55,14 @@ class Account:
         self.wrong += len(found.keys() - expected)
         self.duplicates += numbers.total() - len(numbers)
 
+    def include(self, other: Account) -> None:
+        self.produced += other.produced
+        self.distinct += other.distinct
+        self.lost += other.lost
+        self.duplicates += other.duplicates
+        self.wrong += other.wrong
+        self.failures += other.failures
+
     @property
     def is_exact(self) -> bool:
         return not (self.lost or self.duplicates or self.wrong or self.failures)
@@ -86,10 +96,11 @@ class Site:
         self.influx = influx
         self._folder = folder
         self._broker = broker
-        self._first = 0
+        self._first = -ROOM
 
     def begin(self) -> Publisher:
         """Numbered messages from now on. The gateway must have had its session with the broker before."""
+        self._first += ROOM
         return Publisher(self._broker, TOPIC, self._folder / f"ledger-{self._first}", first=self._first)
 
     def finish(self, publisher: Publisher, account: Account, seconds: float) -> None:
@@ -102,7 +113,6 @@ class Site:
         except Failure as failure:
             account.failures.append(str(failure))
         account.add(sent, self._rows())
-        self._first = sent[-1] + 1
 
     def _rows(self) -> list[tuple[int, int, float]]:
         text = f"select n, half from state where device = 'pump-1' and time >= {time_of(self._first)}"

@@ -2,8 +2,9 @@
 
     python -m tests.flows.publisher PORT TOPIC LEDGER RATE FIRST
 
-It begins with message FIRST. Message n is `{"ts": time_of(n), "n": n, "half": n / 2}` at QoS 1. The ledger gets a line with n once the broker has
-acknowledged it. It goes on until its standard input is closed, then waits for what is still to be acknowledged.
+It begins with message FIRST. Message n is `{"ts": time_of(n), "n": n, "half": n / 2}` at QoS 1. The ledger gets a line
+with n once the broker has acknowledged it. It goes on until its standard input is closed, then waits for what is still
+to be acknowledged.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Influxd(Part):
 
 @contextlib.contextmanager
 def influxd(directory: Path, host: str = Influxd.host) -> Iterator[Influxd]:
-    """A server with its files in `directory`, at an address of this machine. It refuses bodies above `MAX_BODY` bytes."""
+    """A server with its files in `directory`, at one of our addresses. It refuses bodies above `MAX_BODY` bytes."""
     program = find("influxd", "influxdb")
     port, rpc_port = free_port(), free_port()
     config = directory / "influxd.conf"

@@ -17,6 +17,7 @@ need npm npm
 need podman podman
 need runc runc
 need iptables iptables
+need ip iproute2
 need mmdebstrap mmdebstrap
 [ -x /usr/lib/podman/netavark ] || missing="$missing netavark"
 [ -x /usr/lib/podman/aardvark-dns ] || missing="$missing aardvark-dns"
