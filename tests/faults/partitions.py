@@ -120,20 +120,26 @@ def _plan(size: int, kinds: Sequence[Cut | Mode], chance: random.Random) -> Iter
 def _incidents(
     site: Site, cable: Cable, incidents: Iterator[Incident], account: Account, tell: Callable[[str], None]
 ) -> None:
+    is_wary = (
+        False  # a link trusts a broker again after a minute that went well, and waits longer and longer until then
+    )
     for incident in incidents:
         own = Account()
         try:
+            if site.gateway.process.poll() is not None:
+                site.gateway.start()
+            elif is_wary:
+                site.gateway.restart()
             _incident(site, cable, incident, own)
         except Failure as failure:
             own.failures.append(str(failure))
+        is_wary = "broker" in incident.ends
         account.include(own)
         tell(f"{incident}: {'exact' if own.is_exact else own}")
 
 
 def _incident(site: Site, cable: Cable, incident: Incident, account: Account) -> None:
     running = site.gateway
-    if running.process.poll() is not None:
-        running.start()
     running.wait(lambda: bool(running.link("floor")["online"]), PATIENCE_S)
     publisher = site.begin()
     try:

@@ -67,12 +67,13 @@ class Influxd(Part):
 
 
 @contextlib.contextmanager
-def influxd(directory: Path, host: str = Influxd.host) -> Iterator[Influxd]:
-    """A server with its files in `directory`, at one of our addresses. It refuses bodies above `MAX_BODY` bytes."""
+def influxd(directory: Path, host: str = Influxd.host, max_body: int = MAX_BODY) -> Iterator[Influxd]:
+    """A server with its files in `directory`, at one of our addresses. It refuses bodies above `max_body` bytes; left to
+    itself it takes 25 MB."""
     program = find("influxd", "influxdb")
     port, rpc_port = free_port(), free_port()
     config = directory / "influxd.conf"
-    text = _CONFIG.format(directory=directory, host=host, port=port, rpc_port=rpc_port, max_body=MAX_BODY)
+    text = _CONFIG.format(directory=directory, host=host, port=port, rpc_port=rpc_port, max_body=max_body)
     config.write_text(text)
     part = Influxd([program, "run", "-config", str(config)], port, directory / "influxd.log")
     part.host = host
