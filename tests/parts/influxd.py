@@ -68,8 +68,8 @@ class Influxd(Part):
 
 @contextlib.contextmanager
 def influxd(directory: Path, host: str = Influxd.host, max_body: int = MAX_BODY) -> Iterator[Influxd]:
-    """A server with its files in `directory`, at one of our addresses. It refuses bodies above `max_body` bytes; left to
-    itself it takes 25 MB."""
+    """A server with its files in `directory`, at one of our addresses. It refuses bodies above `max_body` bytes; one
+    that is not told takes 25 MB."""
     program = find("influxd", "influxdb")
     port, rpc_port = free_port(), free_port()
     config = directory / "influxd.conf"
