@@ -1,7 +1,7 @@
 """Store and forward at speed, as users run it: real machines' protocols in, a real InfluxDB 1 out.
 
 **Replay.** While the database refuses connections, ten Modbus devices of 20 tags are read as fast as it takes to gather
-the backlog, then ten times a second; an MQTT device raises an alarm, or ends it, twenty times a second. Then the
+the backlog, then ten times a second; an MQTT device raises an alarm, or ends it, fifty times a second. Then the
 database is back. A tap before it notes when it has answered 204 to what. `replay_points_s` counts the points of the
 backlog from the first moment at which the database could have been reached to the one at which the last was there.
 `first_live_s` is from that same moment to the first value that was measured after it. The ages are those of values
@@ -56,10 +56,12 @@ DATABASE = "plant"
 DEVICES = 10
 TAGS = 20
 GATHER, LIVE = "5ms", "100ms"
-TOGGLE_S = 0.05
+TOGGLE_S = 0.02
 MIB = 1024 * 1024
 DEFAULT_BODY = 25_000_000
 """What InfluxDB takes unless it is told otherwise."""
+
+_VALUE = re.compile(rb"(?:^|,)value=([-\d.]+)")
 
 Figures = dict[str, float]
 
@@ -93,23 +95,26 @@ def with_beacon(plant: Section, port: int) -> Section:
 
 
 @contextmanager
-def beacon(port: int) -> Iterator[None]:
-    """Over the limit and under it in turn, until the end."""
+def beacon(port: int) -> Iterator[list[int]]:
+    """Over the limit and under it in turn, until the end: 0, 1, -2, 3, -4, … The times at which they were sent."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
     client.connect("127.0.0.1", port)
     client.loop_start()
     ended = threading.Event()
 
+    sent: list[int] = []
+
     def toggle() -> None:
-        level = 0
         while not ended.wait(TOGGLE_S):
-            level ^= 1
-            client.publish("beacon", json.dumps({"ts": time.time_ns(), "level": level}), qos=1)
+            number = len(sent)
+            sent.append(time.time_ns())
+            level = number if number % 2 else -number
+            client.publish("beacon", json.dumps({"ts": sent[number], "level": level}), qos=1)
 
     thread = threading.Thread(target=toggle)
     thread.start()
     try:
-        yield
+        yield sent
     finally:
         ended.set()
         thread.join()
@@ -159,23 +164,22 @@ class Line:
     """One line as it arrived: nanoseconds, and how many points it holds."""
 
     measurement: bytes
-    device: bytes
     source: int
     arrived: int
     points: int
 
 
-def arrivals(record: Path) -> list[Line]:
-    """Each line when it was first there. None of them holds a text with a blank, but for those of events."""
+def arrivals(record: Path, sent: list[int]) -> list[Line]:
+    """Each line when it was first there. An alarm tells by its value which of those that were `sent` has raised it."""
     found: dict[bytes, Line] = {}
     for arrived, body in tap.read(record):
         for text in body.splitlines():
             series, _, rest = text.partition(b" ")
-            values, _, source = rest.rpartition(b" ")
-            measurement, *tags = series.split(b",")
-            device = next((tag for tag in tags if tag.startswith((b"device=", b"alarm="))), b"")
-            line = Line(measurement, device, int(source), arrived, values.count(b",") + 1)
-            found.setdefault(series + source, line)
+            values, _, time_ = rest.rpartition(b" ")
+            measurement = series.partition(b",")[0]
+            cause = _VALUE.search(values) if measurement == b"alarms" else None
+            source = sent[abs(round(float(cause[1])))] if cause else int(time_)
+            found.setdefault(series + time_, Line(measurement, source, arrived, values.count(b",") + 1))
     return list(found.values())
 
 
@@ -219,7 +223,7 @@ def replay(folder: Path) -> Figures:
         watch(running, lambda: running.sink("cloud")["pending"] >= POINTS, 600)
         running.write(**slow, sinks=sinks)
         assert running.ask("reload")["answer"] != "error"
-        stack.enter_context(beacon(broker.port))
+        sent = stack.enter_context(beacon(broker.port))
         running.survives(3)
         door = stack.enter_context(program("tests.benchmarks.tap", port, influx.port, folder / "record"))
         assert door.stdout is not None
@@ -230,7 +234,7 @@ def replay(folder: Path) -> Figures:
         running.check_accounts()
         account = running.sink("cloud")
         running.stop()
-        lines = arrivals(folder / "record")
+        lines = arrivals(folder / "record", sent)
         complete(influx, lines, account)
     return judge(lines, back)
 
