@@ -23,8 +23,8 @@ from gateway.forwarder import Forwarder
 from gateway.generation import Generation
 from gateway.graft import graft_links, graft_rules
 from gateway.image import Image
+from gateway.journal import keys
 from gateway.journal.journal import Journal
-from gateway.journal.seal import load_key
 from gateway.journal.store import FAILURES
 from gateway.link import LinkSupervisor
 from gateway.model import (
@@ -77,10 +77,8 @@ class Cell:
         self.clock = clock or SystemClock()
         settings = configuration.journal
         configuration.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        secret = settings.key.reveal() if settings.key else None
-        fresh = not (configuration.data / "journal" / "catalog.db").exists()
-        key = load_key(configuration.data / "journal.key", secret, fresh)
-        self.journal = Journal(configuration.data / "journal", key, self.clock, settings)
+        ring = keys.of(configuration.data, settings)
+        self.journal = Journal(configuration.data / "journal", ring, self.clock, settings)
         self.image = Image(())
         self.engine = Engine((), (), prefix="")
         self.bus = Bus(self.clock, self.image, self.engine, self.journal)

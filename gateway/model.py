@@ -344,10 +344,14 @@ class CommandDone(Event, frozen=True):
 
 
 class DataLost(Event, frozen=True):
-    """`points` were given up by this gateway, and why: in words of which there are few, with no numbers in them."""
+    """A gap: `points` were given up by this gateway, and why: in words of which there are few, with no numbers in them.
+    They were of one `stream`, and came in from `since` to `until` (nanoseconds UTC), where that is known."""
 
     points: int
     reason: str
+    stream: str = ""
+    since: int = 0
+    until: int = 0
 
 
 AnyEvent: TypeAlias = DeviceChanged | AlarmChanged | CommandDone | DataLost

@@ -30,10 +30,33 @@ class JournalSettings(Settings):
         parse_duration("100ms"), gt=0, description="the longest that a scan waits for disk"
     )
     segment_bytes: int = Field(64 << 20, ge=1 << 20, description="the size at which a new segment file is begun")
+    segment_age: Duration = Field(parse_duration("6h"), gt=0, description="the age at which one is begun at the latest")
     max_bytes: int = Field(10 << 30, ge=4 << 20, description="the most that the journal may take up on disk")
+    retention: Duration = Field(
+        parse_duration("7d"),
+        gt=0,
+        description="how long it keeps what no sink took, in time that the gateway runs: no clock can change that",
+    )
+    memory_bytes: int = Field(
+        64 << 20, ge=1 << 20, description="the most that may wait in memory while the disk takes nothing"
+    )
+    wait_for_clock: bool = Field(
+        False,
+        description="true: after a start of the machine, nothing is sent before the clock was synchronised (NTP, PTP); "
+        "what came in earlier is dated then",
+    )
     key: Secret | None = Field(
         None,
         description="seals all that is on disk: 64 hexadecimal digits; unless set, the file journal.key in data",
+    )
+    previous_key: Secret | None = Field(
+        None, description="the key before, as long as not everything is wrapped with the new one; see journal status"
+    )
+    recovery_key: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="the public half of a recovery key, as edgeward journal recovery-key makes one: the private half, "
+        "kept in a safe, opens the journal when the key is lost",
     )
 
     @model_validator(mode="after")

@@ -1,30 +1,53 @@
-"""The small file that says which segments there are, and what each sink still has to get of them."""
+"""The small file that says which segments there are, what each sink still has to get of them, and what was lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sqlalchemy import BLOB, Column, Connection, Integer, MetaData, String, Table, delete, insert, select
+import msgspec
+from sqlalchemy import (
+    BLOB,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from gateway.errors import ConfigError
 from gateway.journal import sqlite
 from gateway.journal.chunk import Stream
+from gateway.journal.dating import Offset
+from gateway.journal.keys import KeyRing, SealBroken
 from gateway.journal.ranges import Range
-from gateway.journal.seal import Seal, SealBroken
+from gateway.journal.seal import Seal
 from gateway.journal.segment import Mark
 
 _metadata = MetaData()
-_mark = Table(
-    "mark",
+_segment = Table(
+    "segment",
     _metadata,
-    Column("segment", Integer, primary_key=True),
-    Column("stream", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("stream", Integer, nullable=False),
     Column("first", Integer, nullable=False),
     Column("stop", Integer, nullable=False),
     Column("total_first", Integer, nullable=False),
     Column("total_stop", Integer, nullable=False),
+    Column("since", Integer, nullable=False),
+    Column("until", Integer, nullable=False),
+    Column("monotonic", Integer, nullable=False),
+    Column("boot", String, nullable=False),
+    Column("doubtful", Integer, nullable=False),
+    Column("age", Integer, nullable=False),
 )
 _about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
 _head = Table(
@@ -52,17 +75,44 @@ _pending = Table(
     Column("start", Integer, primary_key=True),
     Column("stop", Integer, nullable=False),
 )
+_key = Table("key", _metadata, Column("id", Integer, primary_key=True), Column("wrapped", BLOB, nullable=False))
 _dead_letter = Table(
     "dead_letter",
     _metadata,
     Column("id", Integer, primary_key=True),
     Column("sink", String, nullable=False),
+    Column("stream", Integer, nullable=False),
     Column("time", Integer, nullable=False),
     Column("points", Integer, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("key", BLOB, nullable=False),
+    Column("key", Integer, nullable=False),
     Column("body", BLOB, nullable=False),
 )
+_loss = Table(
+    "loss",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("time", Integer, nullable=False),
+    Column("sink", String, nullable=False),
+    Column("stream", Integer, nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("stop", Integer, nullable=False),
+    Column("points", Integer, nullable=False),
+    Column("since", Integer, nullable=False),
+    Column("until", Integer, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("told", Integer, nullable=False, default=0),
+)
+_offset = Table(
+    "offset",
+    _metadata,
+    Column("boot", String, primary_key=True),
+    Column("since", Integer, primary_key=True),
+    Column("nanoseconds", Integer, nullable=False),
+    Column("estimated", Integer, nullable=False),
+)
+
+_MOST_LOSSES = 10_000
+"""Rows of the ledger that are kept; the oldest go, once they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +121,15 @@ class Head:
 
     seq: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A closed segment. `age` is how long the gateway had run, in all, when it was closed."""
+
+    stream: Stream
+    mark: Mark
+    age: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,64 +147,92 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """What one sink will not get: chunks `first` to `stop`, which came in from `since` to `until`, and why. A row of
+    the drop ledger. Times are nanoseconds UTC, 0 where they are not known."""
+
+    time: int
+    sink: str
+    stream: Stream
+    first: int
+    stop: int
+    points: int
+    since: int
+    until: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Content that a sink refused for good, and why: set aside, sealed like everything else."""
+    """Content that a sink refused for good, and why: set aside, sealed like everything else. `id` is 0 until it is on
+    disk."""
 
     sink: str
     time: int
     points: int
     reason: str
     content: bytes = field(repr=False)
+    stream: Stream = Stream.NORMAL
+    id: int = 0
+
+
+class _Body(msgspec.Struct, array_like=True):
+    """A refusal may quote the value that it refuses, so the reason is sealed with it."""
+
+    reason: str
+    content: bytes
 
 
 class Catalog:
     """Owned by one thread."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
-        """Raises ConfigError when the journal was begun with another key; nothing is changed then."""
+    def __init__(self, path: Path, keys: KeyRing) -> None:
+        """Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed
+        then."""
         self._engine = sqlite.own(path)
-        self._key = key
+        self._keys = keys
         self._seal = Seal.fresh()
+        self._key_id = 0
+        self._opened: dict[int, Seal] = {}
         try:
             with self._engine.begin() as connection:
                 _metadata.create_all(connection)
-                _check(connection, key, self._seal)
+                _check(connection, keys, self._seal)
         except ConfigError:
             self._engine.dispose()
             raise
 
-    def segments(self) -> dict[int, dict[Stream, Mark]]:
+    # Segments
+
+    def segments(self) -> dict[int, Entry]:
         """The closed segments, by number. One that holds nothing is not listed."""
-        found: dict[int, dict[Stream, Mark]] = {}
         with self._engine.connect() as connection:
-            for row in connection.execute(select(_mark)):
-                mark = Mark(row.first, row.stop, row.total_first, row.total_stop)
-                found.setdefault(row.segment, {})[Stream(row.stream)] = mark
-        return found
+            return {row.number: _entry(row) for row in connection.execute(select(_segment).order_by(_segment.c.number))}
 
     def heads(self) -> dict[Stream, Head]:
         """Where each stream stood when the last segment was closed: numbers are never given out twice."""
         with self._engine.connect() as connection:
             return {Stream(row.stream): Head(row.seq, row.total) for row in connection.execute(select(_head))}
 
-    def add_segment(self, number: int, marks: dict[Stream, Mark]) -> None:
+    def add_segment(self, number: int, entry: Entry) -> None:
+        mark = entry.mark
+        row = {"number": number, "stream": entry.stream, "age": entry.age} | asdict(mark)
         with self._engine.begin() as connection:
-            for stream, mark in marks.items():
-                span = {"first": mark.first, "stop": mark.stop}
-                totals = {"total_first": mark.total_first, "total_stop": mark.total_stop}
-                connection.execute(insert(_mark), [{"segment": number, "stream": stream, **span, **totals}])
-                connection.execute(delete(_head).where((_head.c.stream == stream) & (_head.c.seq <= mark.stop)))
-                ahead = connection.scalar(select(_head.c.seq).where(_head.c.stream == stream))
-                if ahead is None:
-                    head = {"stream": stream, "seq": mark.stop, "total": mark.total_stop}
-                    connection.execute(insert(_head), [head])
+            connection.execute(insert(_segment), [row])
+            connection.execute(delete(_head).where((_head.c.stream == entry.stream) & (_head.c.seq <= mark.stop)))
+            if connection.scalar(select(_head.c.seq).where(_head.c.stream == entry.stream)) is None:
+                head = {"stream": entry.stream, "seq": mark.stop, "total": mark.total_stop}
+                connection.execute(insert(_head), [head])
 
-    def remove_segment(self, number: int, standings: Iterable[Standing] = ()) -> None:
+    def remove_segment(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """In one transaction with what the sinks lose by it."""
         with self._engine.begin() as connection:
-            connection.execute(delete(_mark).where(_mark.c.segment == number))
+            connection.execute(delete(_segment).where(_segment.c.number == number))
             for standing in standings:
                 _write(connection, standing)
+            _enter(connection, losses)
+
+    # Deliveries
 
     def standings(self) -> list[Standing]:
         with self._engine.connect() as connection:
@@ -165,47 +252,126 @@ class Catalog:
                 for row in connection.execute(select(_delivery))
             ]
 
-    def settle(self, standings: Sequence[Standing], letters: Sequence[DeadLetter] = ()) -> None:
-        """On disk when this returns."""
+    def settle(
+        self,
+        standings: Sequence[Standing],
+        letters: Sequence[DeadLetter] = (),
+        losses: Sequence[Loss] = (),
+        gone: Sequence[int] = (),
+        age: int | None = None,
+    ) -> None:
+        """On disk when this returns: how the sinks stand, dead letters that are new and (by id) those that are gone,
+        losses, and how long the gateway has run in all."""
+        if letters and not self._key_id:
+            self._key_id = self._add_key()
         with self._engine.begin() as connection:
             for standing in standings:
                 _write(connection, standing)
-            for letter in letters:
-                connection.execute(insert(_dead_letter), [self._sealed(letter)])
+            if letters:
+                connection.execute(insert(_dead_letter), [self._sealed(letter) for letter in letters])
+            for id_ in gone:
+                connection.execute(delete(_dead_letter).where(_dead_letter.c.id == id_))
+            _enter(connection, losses)
+            if age is not None:
+                _put(connection, "age", str(age).encode())
         sqlite.checkpoint(self._engine)
 
-    def dead_letters(self) -> list[DeadLetter]:
-        letters = []
+    # What is remembered beside
+
+    def age(self) -> int:
+        """How long the gateway has run in all, in nanoseconds, as far as it was written down."""
         with self._engine.connect() as connection:
-            for row in connection.execute(select(_dead_letter).order_by(_dead_letter.c.id)):
-                seal = Seal.unwrap(self._key, row.key)
-                content = seal.open(row.body, _place(row.sink, row.time))
-                letters.append(DeadLetter(row.sink, row.time, row.points, row.reason, content))
-        return letters
+            return int(connection.scalar(select(_about.c.value).where(_about.c.name == "age")) or b"0")
+
+    def offsets(self) -> list[Offset]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
+            return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
+
+    def add_offset(self, offset: Offset) -> None:
+        """For good; to add it twice changes nothing."""
+        with self._engine.begin() as connection:
+            connection.execute(insert(_offset).prefix_with("OR IGNORE"), [asdict(offset)])
+
+    def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
+        """The drop ledger with its ids, oldest first; `untold`: only what no sink has been told yet."""
+        wanted = select(_loss).order_by(_loss.c.id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(wanted.where(_loss.c.told == 0) if untold else wanted)
+            return [(row.id, _loss_of(row)) for row in rows]
+
+    def mark_told(self, ids: Sequence[int]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(update(_loss).where(_loss.c.id.in_(ids)).values(told=1))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        with self._engine.connect() as connection:
+            return [self._letter(connection, row) for row in connection.execute(select(_dead_letter))]
+
+    def _letter(self, connection: Connection, row: Row[tuple[object, ...]]) -> DeadLetter:
+        stream = Stream(row.stream)
+        try:
+            opened = self._unsealed(connection, row.key).open(row.body, _place(row.sink, stream, row.time))
+            body = msgspec.msgpack.decode(opened, type=_Body)
+        except (SealBroken, msgspec.MsgspecError) as error:
+            body = _Body(f"the letter cannot be read: {error}", b"")
+        return DeadLetter(row.sink, row.time, row.points, body.reason, body.content, stream, row.id)
+
+    def _add_key(self) -> int:
+        """This start's data key for dead letters."""
+        with self._engine.begin() as connection:
+            connection.execute(insert(_key), [{"wrapped": self._seal.wrap(self._keys)}])
+            return int(connection.scalar(select(func.max(_key.c.id))) or 0)
+
+    def _sealed(self, letter: DeadLetter) -> dict[str, object]:
+        body = msgspec.msgpack.encode(_Body(letter.reason, letter.content))
+        return {
+            "sink": letter.sink,
+            "stream": letter.stream,
+            "time": letter.time,
+            "points": letter.points,
+            "key": self._key_id,
+            "body": self._seal.close(body, _place(letter.sink, letter.stream, letter.time)),
+        }
+
+    def _unsealed(self, connection: Connection, key: int) -> Seal:
+        """Raises SealBroken."""
+        if key not in self._opened:
+            wrapped = connection.scalar(select(_key.c.wrapped).where(_key.c.id == key))
+            self._opened[key] = Seal.unwrap(self._keys, wrapped or b"")
+        return self._opened[key]
+
+    # Keys
+
+    def rewrap(self, keys: KeyRing) -> None:
+        """All data keys that stand here, wrapped with the current key of `keys`, in one transaction."""
+        with self._engine.begin() as connection:
+            for row in connection.execute(select(_key)).all():
+                wrapped = keys.wrap(keys.unwrap(row.wrapped))
+                connection.execute(update(_key).where(_key.c.id == row.id).values(wrapped=wrapped))
+            _put(connection, "key", self._seal.wrap(keys))
+        self._keys = keys
+
+    @property
+    def is_settled(self) -> bool:
+        """Everything was wrapped with the current key when it was last rotated."""
+        with self._engine.connect() as connection:
+            mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
+        return self._keys.is_current(mark or b"")
 
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")
         self._engine.dispose()
 
-    def _sealed(self, letter: DeadLetter) -> dict[str, object]:
-        return {
-            "sink": letter.sink,
-            "time": letter.time,
-            "points": letter.points,
-            "reason": letter.reason,
-            "key": self._seal.wrap(self._key),
-            "body": self._seal.close(letter.content, _place(letter.sink, letter.time)),
-        }
 
-
-def _check(connection: Connection, key: bytes, seal: Seal) -> None:
+def _check(connection: Connection, keys: KeyRing, seal: Seal) -> None:
     """The first key leaves its mark, which only the same key opens."""
     mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
     if mark is None:
-        connection.execute(insert(_about), [{"name": "key", "value": seal.wrap(key)}])
+        _put(connection, "key", seal.wrap(keys))
         return
     try:
-        Seal.unwrap(key, mark)
+        keys.unwrap(mark)
     except SealBroken:
         raise ConfigError(
             "the key is not the one that this journal was begun with: give the right one, or move the "
@@ -213,8 +379,52 @@ def _check(connection: Connection, key: bytes, seal: Seal) -> None:
         ) from None
 
 
-def _place(sink: str, time: int) -> bytes:
-    return f"dead letter/{sink}/{time}".encode()
+def _put(connection: Connection, name: str, value: bytes) -> None:
+    connection.execute(delete(_about).where(_about.c.name == name))
+    connection.execute(insert(_about), [{"name": name, "value": value}])
+
+
+def _place(sink: str, stream: Stream, time: int) -> bytes:
+    return f"dead letter/{sink}/{stream}/{time}".encode()
+
+
+def _entry(row: Row[tuple[object, ...]]) -> Entry:
+    mark = Mark(
+        first=row.first,
+        stop=row.stop,
+        total_first=row.total_first,
+        total_stop=row.total_stop,
+        since=row.since,
+        until=row.until,
+        monotonic=row.monotonic,
+        boot=row.boot,
+        doubtful=bool(row.doubtful),
+    )
+    return Entry(Stream(row.stream), mark, row.age)
+
+
+def _loss_of(row: Row[tuple[object, ...]]) -> Loss:
+    return Loss(
+        time=row.time,
+        sink=row.sink,
+        stream=Stream(row.stream),
+        first=row.first,
+        stop=row.stop,
+        points=row.points,
+        since=row.since,
+        until=row.until,
+        reason=row.reason,
+    )
+
+
+def _enter(connection: Connection, losses: Iterable[Loss]) -> None:
+    """Into the ledger."""
+    rows = [asdict(loss) for loss in losses]
+    if not rows:
+        return
+    connection.execute(insert(_loss), rows)
+    newest = connection.scalar(select(func.max(_loss.c.id))) or 0
+    connection.execute(delete(_loss).where((_loss.c.id <= newest - _MOST_LOSSES) & (_loss.c.told == 1)))
 
 
 def _write(connection: Connection, standing: Standing) -> None:

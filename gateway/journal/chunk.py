@@ -40,22 +40,16 @@ _STREAMS = {Priority.HIGH: Stream.HIGH, Priority.NORMAL: Stream.NORMAL, Priority
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk as a sink's forwarder sees it. `broken` says why it could not be read; it is then empty."""
+    """A chunk as a sink's forwarder sees it: number `seq`, and all up to `stop` where several were put together.
+    `broken` says why it could not be read; it is then empty."""
 
     stream: Stream
     seq: int
+    stop: int
     points: int
     rows: tuple[Rows, ...] = ()
     events: tuple[AnyEvent, ...] = ()
     broken: str = ""
-
-
-class Origin(msgspec.Struct, frozen=True, array_like=True):
-    """When and where a chunk was sealed: what is needed to date it anew if the wall clock proves wrong."""
-
-    boot: str
-    monotonic: int
-    time: int
 
 
 class _Section(msgspec.Struct, frozen=True, array_like=True):
@@ -66,7 +60,6 @@ class _Section(msgspec.Struct, frozen=True, array_like=True):
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
     version: int
-    origin: Origin
     sections: list[_Section]
 
 
@@ -109,13 +102,13 @@ def _cut(scans: list[Scan]) -> Iterator[list[Scan]]:
         yield scans[piece * len(scans) // pieces : (piece + 1) * len(scans) // pieces]
 
 
-def pack(content: Sequence[Sequence[Scan]], number: Callable[[Schema], int], origin: Origin) -> bytes:
+def pack(content: Sequence[Sequence[Scan]], number: Callable[[Schema], int]) -> bytes:
     """Runs of scans as bytes; `number` gives a schema's number in the segment."""
     bodies = [codec.encode(run) for run in content]
     sections = [
         _Section(number(run[0].group.schema), len(run), len(body)) for run, body in zip(content, bodies, strict=True)
     ]
-    header = msgspec.msgpack.encode(_Header(_VERSION, origin, sections))
+    header = msgspec.msgpack.encode(_Header(_VERSION, sections))
     return b"".join((len(header).to_bytes(4, "little"), header, *bodies))
 
 

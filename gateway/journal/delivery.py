@@ -4,7 +4,7 @@ ingested = delivered + pending + dead letters + dropped, at every moment."""
 from __future__ import annotations
 
 from gateway.journal.catalog import Head, Standing
-from gateway.journal.chunk import Stream
+from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.ranges import OPEN_END, Range, Ranges
 
 
@@ -59,15 +59,25 @@ class Delivery:
         """The first committed range that is pending in `[start, stop)`."""
         return self.ranges.first(start, min(stop, self.head.seq))
 
-    def settle(self, seq: int, points: int, dead: int = 0) -> None:
-        """Chunk `seq`, of `points`, is done with: delivered, but for `dead` points that went to the dead letters."""
-        if self._take(seq, points):
-            self.delivered += points - dead
+    def settle(self, chunk: Chunk, dead: int = 0) -> None:
+        """`chunk` is done with: delivered, but for `dead` points that went to the dead letters."""
+        if self._settle(chunk):
+            self.delivered += chunk.points - dead
             self.dead_letters += dead
 
-    def drop(self, seq: int, points: int) -> None:
-        """Chunk `seq` is given up."""
-        if self._take(seq, points):
+    def drop(self, chunk: Chunk) -> bool:
+        """`chunk` is given up. False if it was not pending."""
+        if not self._settle(chunk):
+            return False
+        self.dropped += chunk.points
+        return True
+
+    def redeem(self, points: int, delivered: bool) -> None:
+        """A dead letter of so many points was delivered after all, or is dropped."""
+        self.dead_letters -= points
+        if delivered:
+            self.delivered += points
+        else:
             self.dropped += points
 
     def take(self, start: int, stop: int) -> Ranges:
@@ -98,9 +108,9 @@ class Delivery:
             self.dropped,
         )
 
-    def _take(self, seq: int, points: int) -> bool:
-        if self.ranges.first(seq, seq + 1) is None:
+    def _settle(self, chunk: Chunk) -> bool:
+        if self.ranges.first(chunk.seq, chunk.stop) is None:
             return False
-        self.ranges.remove(seq, seq + 1)
-        self.pending -= points
+        self.ranges.remove(chunk.seq, chunk.stop)
+        self.pending -= chunk.points
         return True

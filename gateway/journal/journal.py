@@ -8,38 +8,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
-from gateway.journal.catalog import DeadLetter, Head, Standing
-from gateway.journal.chunk import Chunk, Origin, Stream
+from gateway.journal.calendar import Calendar, Stamp
+from gateway.journal.catalog import DeadLetter, Head, Loss, Standing
+from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
+from gateway.journal.keys import KeyRing, save
+from gateway.journal.lane import Lane
 from gateway.journal.ranges import OPEN_END, Ranges
-from gateway.journal.segment import Mark
 from gateway.journal.store import FAILURES, Batch, Store
-from gateway.model import AnyEvent, DataLost, Scan
+from gateway.journal.ties import Ties
+from gateway.journal.upkeep import Upkeep
+from gateway.model import AnyEvent, Plane, Scan
 from gateway.site import JournalSettings
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_SETTLE_EVERY = SECOND
+_TIDY_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _MOST_EVENTS = 100_000
-_MOST_WAITING = 4_000_000
-"""Points that may wait in memory for the disk."""
+_LAST_CHUNKS = 8
+"""So much may come again after a crash, because it was not acknowledged yet."""
+
+_SCAN_BYTES, _STRING_BYTES = 600, 50
+"""What a scan, and a string, take up in memory beside their content."""
+
+_OVERFLOW = "the disk did not keep up"
+_GIVEN_UP = "dead letters were dropped by hand"
 
 
 @dataclass(frozen=True, slots=True)
 class SinkStatistics:
-    """One sink's account, in points, over both streams."""
+    """One sink's account, in points, over all streams."""
 
     ingested: int
     delivered: int
@@ -49,40 +58,46 @@ class SinkStatistics:
 
 
 class Journal:
-    def __init__(self, directory: Path, key: bytes, clock: Clock, settings: JournalSettings) -> None:
+    def __init__(self, directory: Path, keys: KeyRing, clock: Clock, settings: JournalSettings) -> None:
         self._directory = directory
-        self._key = key
+        self.keys = keys
         self._clock = clock
         self._settings = settings
-        self._boot = uuid.uuid4().hex
         self._owner = ThreadPoolExecutor(1, "journal")
         self._reader = ThreadPoolExecutor(1, "journal-reader")
-        self._scans: list[Scan] = []
-        self._events: list[AnyEvent] = []
-        self._durable: list[Callable[[], None]] = []
-        self._waiting = 0
-        self._events_waiting = 0
-        self._overflow = 0
-        self._urgent = asyncio.Event()
-        self._closing = False
+        self._scans: Lane[Scan] = Lane(is_urgent=False)
+        self._events: Lane[AnyEvent] = Lane(is_urgent=True)
+        self._ties = Ties()
+        self._overflow = dict.fromkeys(Stream, 0)
+        self._closing = asyncio.Event()
         self._grown: WeakSet[asyncio.Event] = WeakSet()
-        self._letters: list[DeadLetter] = []
-        self._dirty = False
-        self._settled_at = clock.monotonic()
-        self.failing = ""
-        """Why nothing can be written, as long as that is so."""
+        self._notes = Notes()
+        self._failing: dict[str, str] = {}
         self.deliveries: dict[tuple[str, Stream], Delivery] = {}
         """Replaced as a whole when a sink joins, so that whoever goes through it may wait in between."""
         self._heads: dict[Stream, Head] = {}
         self._leaving: set[str] = set()
+        self._upkeep = Upkeep(self, settings)
 
     async def open(self, sinks: Iterable[str]) -> None:
         """Raises `FAILURES` or ConfigError when the store cannot be used at all."""
-        arguments = (self._directory, self._key, self._settings.segment_bytes)
-        self._store = await self._own(lambda: Store(*arguments))
-        self.deliveries = await self._own(lambda: _deliveries(self._store, set(sinks)))
-        self._heads = dict(self._store.heads)
-        await self._own(lambda: self._store.settle([d.standing() for d in self.deliveries.values()]))
+        arguments = (self._directory, self.keys, self._settings.segment_bytes)
+        self.store = await self.own(lambda: Store(*arguments))
+        self.deliveries = await self.own(lambda: _deliveries(self.store, set(sinks)))
+        self._heads = dict(self.store.heads)
+        self.calendar = Calendar(self._clock, self.store.offsets, self._settings.wait_for_clock)
+        self._notes.is_dirty = True
+        await self.write_notes()
+        await self._upkeep.date()
+        await self._remember()
+
+    async def _remember(self) -> None:
+        """What was stored last: of that, what was not acknowledged comes again."""
+        for stream in TELEMETRY:
+            head = self._heads[stream].seq
+            for chunk in await self.read(stream, max(0, head - _LAST_CHUNKS), head, 1 << 30):
+                for rows in chunk.rows:
+                    self._ties.remember(rows)
 
     # Who gets it
 
@@ -94,7 +109,7 @@ class Journal:
         self.deliveries = fresh | self.deliveries
         for place in fresh:
             self.deliveries[place].rejoin()
-        self._dirty = True
+        self._notes.is_dirty = True
 
     def leave(self, sink: str) -> None:
         """`sink` is not configured any more. What it has pending is kept, and what was appended before this, which may
@@ -108,12 +123,8 @@ class Journal:
         self._leaving.discard(sink)
         for stream in Stream:
             self.deliveries[sink, stream].leave()
-        self._dirty = True
+        self._notes.is_dirty = True
         _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
-
-    async def note(self) -> None:
-        """Write down now how the deliveries stand; otherwise that is done once a second."""
-        await self._settle()
 
     # Taking in
 
@@ -121,110 +132,139 @@ class Journal:
         """Keep a scan; call `durable` once it is on disk. Raises JournalFull: a scan whose source waits for `durable`
         will come again, any other is lost, and counted."""
         points = scan.points
-        if self._waiting + points > _MOST_WAITING:
+        if self._scans.bytes > self._settings.memory_bytes:
             if durable is None:
-                self._overflow += points
+                self._overflow[Stream.of(scan.group.priority)] += points
             raise JournalFull("the disk does not keep up: too many values wait in memory")
-        self._scans.append(scan)
-        self._waiting += points
-        if durable is not None:
-            self._durable.append(durable)
-            self._urgent.set()
+        self._ties.settle(scan)
+        self._scans.put(scan, points, weight(scan), durable)
 
     def follow(self, durable: Callable[[], None]) -> None:
-        """Call `durable` once all that was appended before is on disk; there is nothing to keep itself."""
-        self._durable.append(durable)
-        self._urgent.set()
+        """Call `durable` once all that was appended and recorded before is on disk; there is nothing to keep itself."""
+        lanes = [self._scans, self._events]
+
+        def passed() -> None:
+            lanes.pop()
+            if not lanes:
+                durable()
+
+        self._scans.follow(passed)
+        self._events.follow(passed)
 
     def record(self, event: AnyEvent) -> None:
         """Keep an event; it is committed at once. On a disk that takes nothing only so many wait."""
-        if self._events_waiting >= _MOST_EVENTS:
-            return
-        self._events.append(event)
-        self._events_waiting += 1
-        self._urgent.set()
+        if self._events.points < _MOST_EVENTS:
+            self._events.put(event, 1, 0)
+
+    def stop(self) -> None:
+        """`run` commits what waits and ends."""
+        self._closing.set()
+        self._scans.wake()
+        self._events.wake()
 
     async def run(self) -> None:
         """Commit, until `stop`. A sick disk is tried again for ever; after `stop`, `FAILURES` are raised."""
-        while not (self._closing and not self._scans and not self._events):
-            await self._due()
-            await self._commit()
-            if self._clock.monotonic() - self._settled_at >= _SETTLE_EVERY:
-                await self._tidy()
-
-    async def _due(self) -> None:
-        """Until somebody waits for the disk, or the commit interval is over."""
         try:
-            async with asyncio.timeout(self._settings.commit_interval / SECOND):
-                await self._urgent.wait()
-        except TimeoutError:
-            pass
-        self._urgent.clear()
+            async with asyncio.TaskGroup() as tasks:
+                tidying = tasks.create_task(self._tidy(), name="journal upkeep")
+                events = tasks.create_task(self._keep_events(self.calendar.stamp()), name="journal events")
+                scans = tasks.create_task(self._keep_scans(self.calendar.stamp()), name="journal telemetry")
+                await asyncio.wait((events, scans))
+                tidying.cancel()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
-    async def _commit(self) -> None:
-        if not self._scans and not self._events:
-            durable, self._durable = self._durable, []
-            _call(durable)
-            await self._guarded(self._mend)
-            return
-        origin = Origin(self._boot, self._clock.monotonic(), self._clock.now())
-        durable, self._durable = self._durable, []
-        batch = Batch(self._scans, self._events, origin)
-        self._scans, self._events = [], []
-        rotated = await self._persist(batch)
-        self._waiting -= sum(scan.points for scan in batch.scans)
-        self._events_waiting -= len(batch.events)
-        self._heads = dict(self._store.heads)
-        for (_, stream), delivery in self.deliveries.items():
-            delivery.advance(self._heads[stream])
-        _call(durable)
-        for grown in self._grown:
-            grown.set()
-        if rotated:
-            await self._guarded(self._evict)
-
-    async def _persist(self, batch: Batch) -> bool:
+    async def _tidy(self) -> None:
         while True:
-            try:
-                rotated = await self._own(lambda: self._store.commit(batch))
-            except FAILURES as error:
-                self._fail(error)
-                if self._closing:
-                    raise
-                await asyncio.sleep(_RETRY_SECONDS)
-                await self._own(self._store.give_reserve)
-                await self._tidy()  # what is delivered may make room
-            else:
-                self._recover()
-                return rotated
+            await asyncio.sleep(_TIDY_SECONDS)
+            await self._upkeep.tidy()
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Housekeeping that a sick disk may stop: it is told, and done another time."""
-        try:
-            await work()
-        except FAILURES as error:
-            self._fail(error)
+    async def _keep_events(self, stamp: Stamp) -> None:
+        lane = self._events
+        while not (self._closing.is_set() and lane.is_empty):
+            await lane.wait_due(SECOND)
+            events, durable = lane.take()
+            batches = [Batch(Stream.EVENTS, origin, events=part) for origin, part in stamp.split(events, _event_time)]
+            await self._commit("events", batches)
+            lane.done(len(events), 0)
+            self._committed((Stream.EVENTS,), durable)
 
-    async def _mend(self) -> None:
-        if self._store.is_left:
-            await self._own(self._store.mend)
+    async def _keep_scans(self, stamp: Stamp) -> None:
+        lane = self._scans
+        while not (self._closing.is_set() and lane.is_empty):
+            await lane.wait_due(self._settings.commit_interval)
+            scans, durable = lane.take()
+            batches = [
+                Batch(stream, origin, scans=each)
+                for origin, part in stamp.split(scans, _scan_time)
+                for stream, each in by_stream(part).items()
+            ]
+            await self._commit("telemetry", batches)
+            lane.done(sum(scan.points for scan in scans), sum(map(weight, scans)))
+            self._committed(TELEMETRY, durable)
 
-    def _fail(self, error: Exception) -> None:
-        if not self.failing:
+    async def _commit(self, lane: str, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            while True:
+                try:
+                    rotated = await self.own(lambda batch=batch: self.store.commit(batch))  # type: ignore[misc]
+                except FAILURES as error:
+                    self.fail(lane, error)
+                    if self._closing.is_set():
+                        raise
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    await self.own(self.store.give_reserve)
+                else:
+                    self.recover(lane)
+                    break
+            if rotated:
+                await self._upkeep.make_room()
+
+    def _committed(self, streams: Iterable[Stream], durable: Iterable[Callable[[], None]]) -> None:
+        has_grown = False
+        for stream in streams:
+            head = self.store.heads[stream]
+            has_grown |= head != self._heads[stream]
+            self._heads[stream] = head
+            for delivery in self.of(stream):
+                delivery.advance(head)
+        _call(durable)
+        if has_grown:
+            for grown in self._grown:
+                grown.set()
+
+    # How it is
+
+    @property
+    def failing(self) -> str:
+        """Why something cannot be written, as long as that is so."""
+        return next(iter(self._failing.values()), "")
+
+    def fail(self, part: str, error: Exception) -> None:
+        """`part` could not do its work with the disk. Told once, when it begins."""
+        if not self._failing:
             _log.error("the journal cannot write, and tries again every second: %s", error)
-        self.failing = str(error)
+        self._failing[part] = str(error)
 
-    def _recover(self) -> None:
-        if self.failing:
+    def recover(self, part: str) -> None:
+        """`part` could."""
+        if self._failing.pop(part, None) is not None and not self._failing:
             _log.warning("the journal writes again")
-        self.failing = ""
-        if self._overflow:
-            lost, self._overflow = self._overflow, 0
-            for (_, stream), delivery in self.deliveries.items():
-                if stream is Stream.NORMAL:
-                    delivery.base -= lost
-                    delivery.dropped += lost
-            self.record(DataLost(self._clock.now(), lost, "the disk did not keep up"))
+        if part == "telemetry" and any(self._overflow.values()):
+            self._account_overflow()
+
+    def _account_overflow(self) -> None:
+        now = self._clock.now()
+        for stream, lost in self._overflow.items():
+            if not lost:
+                continue
+            seq = self._heads[stream].seq
+            for delivery in self.of(stream):
+                delivery.base -= lost
+                delivery.dropped += lost
+                self._notes.losses.append(Loss(now, delivery.sink, stream, seq, seq, lost, 0, now, _OVERFLOW))
+        self._overflow = dict.fromkeys(Stream, 0)
+        self._notes.is_dirty = True
 
     # Giving out
 
@@ -235,130 +275,163 @@ class Journal:
         return grown
 
     async def read(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
-        """Committed chunks from `start` on, fewer than asked for where a segment ends; none if `start` was dropped."""
-        if start >= self._store.open_from[stream].seq:
-            chunks = await self._own(lambda: self._store.fetch_open(stream, start, stop, most_points))
+        """Committed chunks from `start` on, fewer than asked for where a segment ends; none if `start` was dropped, or
+        if nobody knows yet when it was."""
+        if start >= self.store.open_from[stream].seq:
+            chunks = await self.own(lambda: self.store.fetch_open(stream, start, stop, most_points))
             if chunks:
                 return chunks
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reader, self._store.fetch_closed, stream, start, stop, most_points)
+        return await self._peruse(lambda: self.store.fetch_closed(stream, start, stop, most_points))
 
     def settle(
         self, sink: str, chunks: Sequence[Chunk], letters: Mapping[int, Sequence[DeadLetter]] | None = None
     ) -> None:
         """`sink` is done with chunks, but for what went to the dead letters, by chunk number. Chunks that could not be
         read are given up, and that is told."""
-        broken = [chunk for chunk in chunks if chunk.broken]
         for chunk in chunks:
             delivery = self.deliveries[sink, chunk.stream]
             dead = (letters or {}).get(chunk.seq, ())
-            if chunk.broken:
-                delivery.drop(chunk.seq, chunk.points)
-            else:
-                delivery.settle(chunk.seq, chunk.points, sum(letter.points for letter in dead))
-            self._letters.extend(dead)
-        if broken:
-            lost = sum(chunk.points for chunk in broken)
-            first, last = broken[0].seq, broken[-1].seq
-            _log.error("sink %s: chunks %d to %d are lost: %s", sink, first, last, broken[0].broken)
-            self.record(DataLost(self._clock.now(), lost, broken[0].broken))
-        self._dirty = True
+            if not chunk.broken:
+                delivery.settle(chunk, sum(letter.points for letter in dead))
+            elif delivery.drop(chunk):
+                self._give_up(sink, chunk)
+            self._notes.letters.extend(dead)
+        self._notes.is_dirty = True
+
+    def _give_up(self, sink: str, chunk: Chunk) -> None:
+        _log.error("sink %s: %d points of chunk %d are lost: %s", sink, chunk.points, chunk.seq, chunk.broken)
+        now = self._clock.now()
+        loss = Loss(now, sink, chunk.stream, chunk.seq, chunk.stop, chunk.points, 0, 0, chunk.broken)
+        self._notes.losses.append(loss)
 
     def statistics(self, sink: str) -> SinkStatistics:
-        parts = [self.deliveries[sink, stream] for stream in Stream]
-        waiting = self._waiting + self._events_waiting
+        parts = self._parts(sink)
+        waiting = self._scans.points + self._events.points
+        overflow = sum(self._overflow.values())
         return SinkStatistics(
-            ingested=sum(part.ingested for part in parts) + waiting + self._overflow,
+            ingested=sum(part.ingested for part in parts) + waiting + overflow,
             delivered=sum(part.delivered for part in parts),
             pending=sum(part.pending for part in parts) + waiting,
             dead_letters=sum(part.dead_letters for part in parts),
-            dropped=sum(part.dropped for part in parts) + self._overflow,
+            dropped=sum(part.dropped for part in parts) + overflow,
         )
+
+    def _parts(self, sink: str) -> list[Delivery]:
+        return [self.deliveries[sink, stream] for stream in Stream]
 
     async def dead_letters(self) -> list[DeadLetter]:
-        """All of them, those not yet on disk included."""
-        return await self._own(self._store.dead_letters) + self._letters
+        """All of them, those not yet on disk included; these have no id yet."""
+        return await self.own(self.store.dead_letters) + self._notes.letters
 
-    # Housekeeping
+    def redeem(self, letters: Iterable[DeadLetter], delivered: bool) -> None:
+        """Dead letters that are on disk were delivered after all, or are dropped."""
+        for letter in letters:
+            self.deliveries[letter.sink, letter.stream].redeem(letter.points, delivered)
+            self._notes.gone.append(letter.id)
+            if not delivered:
+                now = self._clock.now()
+                self._notes.losses.append(Loss(now, letter.sink, letter.stream, 0, 0, letter.points, 0, 0, _GIVEN_UP))
+        self._notes.is_dirty = True
 
-    async def _tidy(self) -> None:
-        """What was done is written down once a second; after a crash a second's worth is sent again, which is
-        harmless."""
-        self._settled_at = self._clock.monotonic()
-        if self._dirty:
-            await self._settle()
-            await self._guarded(self._collect)
+    async def losses(self) -> list[Loss]:
+        """The drop ledger, oldest first."""
+        return [loss for _, loss in await self.own(self.store.losses)]
 
-    async def _collect(self) -> None:
-        """Segments that no sink needs any more go."""
-        await self._own(self._store.keep_reserve)
-        for number, marks in list(self._store.closed.items()):
-            if not any(self._holds(stream, mark.first, mark.stop) for stream, mark in marks.items()):
-                await self._remove(number)
+    # Keys
 
-    async def _settle(self) -> None:
-        letters, self._letters, self._dirty = self._letters, [], False
-        standings = [delivery.standing() for delivery in self.deliveries.values()]
-        try:
-            await self._own(lambda: self._store.settle(standings, letters))
-        except FAILURES as error:
-            self._letters, self._dirty = letters + self._letters, True
-            self._fail(error)
+    async def turn(self, keys: KeyRing) -> None:
+        """Everything is wrapped with the current key of `keys`; when this returns, the others are not needed any more.
+        Raises `FAILURES`: then they are, and it is done again by itself."""
+        await self.own(lambda: save(keys))
+        self.keys = keys
+        await self.own(lambda: self.store.adopt(keys))
+        for number in list(self.store.closed):
+            await self._peruse(lambda number=number: self.store.rewrap(number))  # type: ignore[misc]
+        await self.own(lambda: self.store.finish(keys))
+        self.keys = keys.settled()
+        await self.own(lambda: save(self.keys))
+        _log.warning("the journal's keys are rotated: nothing needs an earlier key any more")
 
-    def _holds(self, stream: Stream, first: int, stop: int) -> bool:
-        return any(
-            delivery.ranges.first(first, stop) is not None
-            for (_, of), delivery in self.deliveries.items()
-            if of is stream
-        )
+    # For the upkeep
 
-    async def _evict(self) -> None:
-        """The oldest segments go when the journal is larger than it may be, and what is lost is said."""
-        while self._store.closed and await self._own(self._store.size) > self._settings.max_bytes:
-            number = min(self._store.closed)
-            lost = 0
-            for stream, mark in self._store.closed[number].items():
-                for delivery in self._of(stream):
-                    lost = max(lost, await self._drop(delivery, mark))
-            await self._remove(number)
-            if lost:
-                _log.error("the journal is full: %d points of the oldest segment were dropped", lost)
-                self.record(DataLost(self._clock.now(), lost, "the journal is full: the oldest segment was dropped"))
+    def now(self) -> int:
+        return self._clock.now()
 
-    async def _drop(self, delivery: Delivery, mark: Mark) -> int:
-        """Taken out of the ranges before anything is awaited, so that nobody settles it meanwhile."""
-        part = delivery.take(mark.first, mark.stop)
-        try:
-            points = await self._own(lambda: self._store.points(delivery.stream, part))
-        except FAILURES:
-            delivery.give_back(part)
-            raise
-        delivery.lose(points)
-        return points
-
-    def _of(self, stream: Stream) -> list[Delivery]:
+    def of(self, stream: Stream) -> list[Delivery]:
         return [delivery for (_, of), delivery in self.deliveries.items() if of is stream]
 
-    async def _remove(self, number: int) -> None:
+    async def note(self) -> None:
+        """Write down now how the deliveries stand, which is otherwise done once a second."""
+        try:
+            await self.write_notes()
+        except FAILURES as error:
+            self.fail("upkeep", error)
+
+    async def write_notes(self) -> None:
+        """After a crash, what was not noted is sent again, which is harmless. Raises `FAILURES`."""
+        notes, self._notes = self._notes, Notes()
+        if not notes.is_dirty:
+            return
         standings = [delivery.standing() for delivery in self.deliveries.values()]
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._reader, self._store.forget, number)
-        await self._own(lambda: self._store.remove(number, standings))
+        try:
+            await self.own(lambda: self.store.settle(standings, notes.letters, notes.losses, notes.gone))
+        except FAILURES:
+            self._notes = notes.before(self._notes)
+            raise
+
+    async def remove(self, number: int, losses: Sequence[Loss] = ()) -> None:
+        standings = [delivery.standing() for delivery in self.deliveries.values()]
+        await self._peruse(lambda: self.store.forget(number))
+        await self.own(lambda: self.store.remove(number, standings, losses))
+
+    async def own(self, call: Callable[[], _T]) -> _T:
+        """On the thread that owns the files."""
+        return await asyncio.get_running_loop().run_in_executor(self._owner, call)
+
+    async def _peruse(self, call: Callable[[], _T]) -> _T:
+        """On the thread that reads closed segments."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, call)
 
     async def close(self) -> None:
         """After `run` has ended by `stop`."""
-        await self._settle()
+        self._notes.is_dirty = True
+        self.store.age += self.calendar.ran()
+        await self.note()
         self._reader.shutdown()
-        await self._own(self._store.close)
+        await self.own(self.store.close)
         self._owner.shutdown()
 
-    def stop(self) -> None:
-        """`run` commits what waits and ends."""
-        self._closing = True
-        self._urgent.set()
 
-    async def _own(self, call: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._owner, call)
+@dataclass(slots=True)
+class Notes:
+    """What is still to be written into the catalogue."""
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    is_dirty: bool = False
+
+    def before(self, later: Notes) -> Notes:
+        return Notes(self.letters + later.letters, self.losses + later.losses, self.gone + later.gone, True)
+
+
+def weight(scan: Scan) -> int:
+    """About how many bytes a scan takes up in memory."""
+    return _SCAN_BYTES + sum(_plane_bytes(plane) for plane in scan.values)
+
+
+def _plane_bytes(plane: Plane) -> int:
+    if plane.dtype != object:
+        return plane.nbytes
+    return sum(_STRING_BYTES + len(text) for text in plane)
+
+
+def _scan_time(scan: Scan) -> int:
+    return scan.gateway_time
+
+
+def _event_time(event: AnyEvent) -> int:
+    return event.time
 
 
 def _call(durable: Iterable[Callable[[], None]]) -> None:
@@ -381,8 +454,9 @@ def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Deliv
         if sink in sinks:
             delivery.rejoin()
         else:
-            _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
             delivery.leave()
+    for sink in {sink for sink, _ in deliveries} - sinks:
+        _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
     return deliveries
 
 

@@ -1,76 +1,22 @@
-"""Keys, and the sealing of chunks: zstd, then AES-256-GCM.
+"""The sealing of chunks: zstd, then AES-256-GCM, with a data key of each segment's own.
 
-Every segment has a data key of its own, which stands in it wrapped by the key-encryption key (AES Key Wrap, RFC 3394).
-The key-encryption key comes from a secret that the configuration names, or from a file of mode 0600 beside the journal
-that is made at the first start. Whoever has only the journal's files can read nothing.
+A data key stands in its segment, wrapped by the key-encryption key (see `keys`). Whoever has only the journal's files
+can read nothing.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
-from pathlib import Path
 
 import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from gateway.errors import ConfigError, GatewayError
+from gateway.journal.keys import KEY_BYTES, KeyRing, SealBroken
 
-_log = logging.getLogger(__name__)
-
-KEY_BYTES = 32
 _NONCE_BYTES = 12
 _MAX_CONTENT = 256 << 20
 _LEVEL = 1
-
-
-class SealBroken(GatewayError):
-    """A sealed chunk was changed, moved to another place, or belongs to another key. Give it up and say so."""
-
-
-def load_key(path: Path, secret: str | None = None, fresh: bool = True) -> bytes:
-    """The key-encryption key: 64 hexadecimal digits in `secret`, else in the file `path`. A journal that is `fresh`
-    gets a new file where there is none.
-
-    Raises ConfigError when what is there is no key, or when the key of a journal is missing.
-    """
-    if secret is None and not path.exists():
-        if not fresh:
-            raise ConfigError(
-                f"{path} is missing, and without it the journal cannot be read: put it back, or move the "
-                "journal's directory away to begin a new one"
-            )
-        _create(path, secrets.token_hex(KEY_BYTES))
-    if secret is None and path.stat().st_mode & 0o077:
-        _log.warning("%s can be read by others than its owner: chmod 600 it", path)
-    origin = "the journal's key secret" if secret is not None else str(path)
-    try:
-        key = bytes.fromhex((secret if secret is not None else path.read_text(encoding="ascii")).strip())
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"{origin} is no key: {error}") from error
-    if len(key) != KEY_BYTES:
-        raise ConfigError(f"{origin} has {len(key)} bytes; 64 hexadecimal digits ({KEY_BYTES} bytes) are needed")
-    return key
-
-
-def _create(path: Path, text: str) -> None:
-    """Durable before it is used: a key that is lost after the first chunk was sealed takes the chunk with it."""
-    draft = path.with_name(f"{path.name}.new")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(handle, text.encode("ascii"))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class Seal:
@@ -87,15 +33,15 @@ class Seal:
         return cls(AESGCM.generate_key(KEY_BYTES * 8))
 
     @classmethod
-    def unwrap(cls, key: bytes, wrapped: bytes) -> Seal:
-        """Raises SealBroken when `key` is not the one that it was wrapped with."""
-        try:
-            return cls(aes_key_unwrap(key, wrapped))
-        except (InvalidUnwrap, ValueError) as error:
-            raise SealBroken("the data key was wrapped with another key") from error
+    def unwrap(cls, keys: KeyRing, wrapped: bytes) -> Seal:
+        """Raises SealBroken when no key on the ring is the one that it was wrapped with."""
+        return cls(keys.unwrap(wrapped))
 
-    def wrap(self, key: bytes) -> bytes:
-        return aes_key_wrap(key, self._key)
+    def wrap(self, keys: KeyRing) -> bytes:
+        return keys.wrap(self._key)
+
+    def wrap_for_recovery(self, keys: KeyRing) -> bytes | None:
+        return keys.wrap_for_recovery(self._key)
 
     def close(self, content: bytes, place: bytes) -> bytes:
         """Compressed and encrypted. A nonce is random: the retry of a failed commit must never reuse one."""

@@ -1,55 +1,102 @@
-"""One file of the journal: sealed chunks, the schemas that they need, and the data key, wrapped."""
+"""One file of the journal: sealed chunks of one stream, the schemas that they need, and the data key, wrapped."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import BLOB, Column, Engine, Integer, MetaData, Row, Select, String, Table, func, insert, select
+from sqlalchemy import (
+    BLOB,
+    Column,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    Select,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.exc import DatabaseError
 
 from gateway.journal import sqlite
 from gateway.journal.chunk import Chunk, Stream, unpack, unpack_events
 from gateway.journal.codec import CodecError
-from gateway.journal.seal import Seal, SealBroken
+from gateway.journal.dating import Dating, Offsets, Origin
+from gateway.journal.keys import KeyRing, SealBroken
+from gateway.journal.seal import Seal
 from gateway.model import Schema
+
+_NAME = re.compile(rf"({'|'.join(stream.name.lower() for stream in Stream)})-(\d{{8}})\.db")
 
 _metadata = MetaData()
 _about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
 _schema = Table("schema", _metadata, Column("number", Integer, primary_key=True), Column("body", BLOB, nullable=False))
-_chunks = {
-    stream: Table(
-        stream.name.lower(),
-        _metadata,
-        Column("seq", Integer, primary_key=True),
-        Column("points", Integer, nullable=False),
-        Column("total", Integer, nullable=False),
-        Column("body", BLOB, nullable=False),
-    )
-    for stream in Stream
-}
+_chunk = Table(
+    "chunk",
+    _metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("stop", Integer, nullable=False),
+    Column("points", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("time", Integer, nullable=False),
+    Column("monotonic", Integer, nullable=False),
+    Column("trusted", Integer, nullable=False),
+    Column("body", BLOB, nullable=False),
+)
+_doubtful = Index("doubtful", _chunk.c.seq, sqlite_where=_chunk.c.trusted == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a segment file is called: its stream and its number, as in `normal-00000012.db`."""
+
+    stream: Stream
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.stream.name.lower()}-{self.number:08}.db"
+
+    @staticmethod
+    def of(path: Path) -> Name | None:
+        """None for a file that is no segment."""
+        match = _NAME.fullmatch(path.name)
+        return None if match is None else Name(Stream[match[1].upper()], int(match[2]))
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a segment has of one stream: chunks `first` to `stop` (exclusive). `total` counts all points that the stream
-    ever had, up to `first` and up to `stop`; so the points of any range are one subtraction."""
+    """What a segment has of its stream: chunks `first` to `stop` (exclusive). `total` counts all points that the stream
+    ever had, up to `first` and up to `stop`; so the points of any range are one subtraction. It was filled from `since`
+    to `until`, by the wall clock of `boot`, which was right throughout unless it is `doubtful`. `monotonic` is that of
+    the last chunk."""
 
     first: int
     stop: int
     total_first: int
     total_stop: int
+    since: int = 0
+    until: int = 0
+    monotonic: int = 0
+    boot: str = ""
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """A chunk on its way to the disk, not sealed yet."""
 
-    stream: Stream
     seq: int
+    stop: int
     points: int
     total: int
+    origin: Origin
     content: bytes
 
 
@@ -57,58 +104,83 @@ class Segment:
     """Owned by one thread. `create` makes a file to append to; `recover` closes what a crash left open; `read` opens a
     closed one."""
 
-    def __init__(self, number: int, path: Path, engine: Engine, seal: Seal | None) -> None:
-        self.number = number
+    def __init__(self, name: Name, path: Path, engine: Engine, seal: Seal | None, boot: str) -> None:
+        self.name = name
         self.path = path
+        self.boot = boot
         self._engine = engine
         self._seal = seal
         self._schemas: dict[int, Schema] = {}
         self._numbers: dict[bytes, int] = {}
 
     @classmethod
-    def create(cls, number: int, path: Path, key: bytes) -> Segment:
+    def create(cls, name: Name, path: Path, keys: KeyRing, boot: str) -> Segment:
         engine = sqlite.own(path)
         seal = Seal.fresh()
+        facts = {"key": seal.wrap(keys), "recovery": seal.wrap_for_recovery(keys), "boot": boot.encode()}
         with engine.begin() as connection:
             _metadata.create_all(connection)
-            connection.execute(insert(_about), [{"name": "key", "value": seal.wrap(key)}])
-        return cls(number, path, engine, seal)
+            rows = [{"name": fact, "value": value} for fact, value in facts.items() if value is not None]
+            connection.execute(insert(_about), rows)
+        return cls(name, path, engine, seal, boot)
 
     @classmethod
-    def read(cls, number: int, path: Path, key: bytes) -> Segment:
+    def read(cls, name: Name, path: Path, keys: KeyRing) -> Segment:
         """One whose data key does not open has chunks that are broken, and counts that are not."""
         engine = sqlite.peruse(path)
+        facts: dict[str, bytes] = {}
         try:
-            with engine.connect() as connection:
-                wrapped = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
-            seal = Seal.unwrap(key, wrapped or b"")
+            facts = _facts(engine)
+            seal = Seal.unwrap(keys, facts.get("key", b""))
         except (SealBroken, DatabaseError):
             seal = None
-        return cls(number, path, engine, seal)
+        return cls(name, path, engine, seal, facts.get("boot", b"").decode(errors="replace"))
 
     @staticmethod
-    def recover(path: Path) -> dict[Stream, Mark]:
-        """Brings in what the write-ahead log of a crashed process still holds, and says what is there."""
+    def recover(path: Path) -> Mark | None:
+        """Brings in what the write-ahead log of a crashed process still holds, and says what is there; None where that
+        is nothing."""
         engine = sqlite.own(path)
         try:
             with engine.begin() as connection:
                 _metadata.create_all(connection)
             sqlite.checkpoint(engine, "TRUNCATE")
-            return _marks(engine)
+            return _mark(engine)
+        finally:
+            engine.dispose()
+
+    @staticmethod
+    def rewrap(path: Path, keys: KeyRing) -> None:
+        """The data key of a closed segment, wrapped with the current key. One that no key on the ring opens stays."""
+        engine = sqlite.own(path)
+        try:
+            wrapped = _facts(engine).get("key", b"")
+            if keys.is_current(wrapped):
+                return
+            seal = Seal.unwrap(keys, wrapped)
+            facts = {"key": seal.wrap(keys), "recovery": seal.wrap_for_recovery(keys)}
+            with engine.begin() as connection:
+                for fact, value in facts.items():
+                    connection.execute(delete(_about).where(_about.c.name == fact))
+                    if value is not None:
+                        connection.execute(insert(_about), [{"name": fact, "value": value}])
+            sqlite.checkpoint(engine, "TRUNCATE")
+        except SealBroken:
+            return
         finally:
             engine.dispose()
 
     def append(self, records: Sequence[Record]) -> None:
         """Sealed, written in one transaction, and on disk when this returns."""
         assert self._seal is not None
-        rows: dict[Stream, list[dict[str, object]]] = {}
+        rows: list[dict[str, object]] = []
         for record in records:
-            body = self._seal.close(record.content, self._place(record.stream, record.seq))
-            row = {"seq": record.seq, "points": record.points, "total": record.total, "body": body}
-            rows.setdefault(record.stream, []).append(row)
+            origin = record.origin
+            row = {"seq": record.seq, "stop": record.stop, "points": record.points, "total": record.total}
+            row |= {"time": origin.time, "monotonic": origin.monotonic, "trusted": int(origin.trusted)}
+            rows.append(row | {"body": self._seal.close(record.content, self._place(*row.values()))})
         with self._engine.begin() as connection:
-            for stream, values in rows.items():
-                connection.execute(insert(_chunks[stream]), values)
+            connection.execute(insert(_chunk), rows)
 
     def size(self) -> int:
         """Bytes on disk, without the write-ahead log, which is bounded."""
@@ -127,52 +199,74 @@ class Segment:
             self._schemas[number] = schema
         return number
 
-    def fetch(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
-        """Chunks from `start` on, in order, at least one where there is one. Raises `sqlalchemy.exc.DatabaseError`."""
+    def fetch(self, start: int, stop: int, most_points: int, offsets: Offsets) -> list[Chunk]:
+        """Chunks from `start` on, in order, at least one where there is one; but none whose time is not known yet.
+        Raises `sqlalchemy.exc.DatabaseError`."""
         chunks: list[Chunk] = []
         points = 0
         with self._engine.connect() as connection:
-            for row in connection.execute(_range(stream, start, stop)):
-                chunks.append(self._open(stream, row.seq, row.points, row.body))
+            for row in connection.execute(_range(start, stop)):
+                when = offsets.dating(self._origin(row))
+                if when is None:
+                    break
+                chunks.append(self._open(row, when))
                 points += row.points
                 if points >= most_points:
                     break
         return chunks
 
-    def salvage(self, stream: Stream, start: int, mark: Mark) -> list[Chunk]:
+    def salvage(self, start: int, mark: Mark, offsets: Offsets) -> list[Chunk]:
         """Chunks from `start` on out of a file with damaged pages, one by one, up to the first that is sound again.
         The points of those that cannot be read are known all the same: the running totals around them tell."""
         lost: list[int] = []
+        before = self._total_before(start, mark)
         for seq in range(start, mark.stop):
-            row = self._row(stream, seq)
+            row = self._row(seq)
             if row is not None:
-                points = row.total - row.points - self._total_before(stream, start, mark)
-                return [*_damaged(stream, lost, points), self._open(stream, seq, row.points, row.body)]
+                damaged = self._damaged(lost, row.total - row.points - before)
+                when = offsets.dating(self._origin(row))
+                return damaged if when is None else [*damaged, self._open(row, when)]
             lost.append(seq)
-        return _damaged(stream, lost, mark.total_stop - self._total_before(stream, start, mark))
+        return self._damaged(lost, mark.total_stop - before)
 
-    def total(self, stream: Stream, seq: int) -> int:
+    def contents(self, start: int, stop: int) -> list[Record]:
+        """Chunks as they were given to `append`. Raises SealBroken, CodecError, `sqlalchemy.exc.DatabaseError`."""
+        with self._engine.connect() as connection:
+            rows = list(connection.execute(_range(start, stop)))
+        return [Record(row.seq, row.stop, row.points, row.total, self._origin(row), self._content(row)) for row in rows]
+
+    def schema(self, number: int) -> Schema:
+        """Raises CodecError, SealBroken."""
+        if number not in self._schemas:
+            with self._engine.connect() as connection:
+                body = connection.scalar(select(_schema.c.body).where(_schema.c.number == number))
+            if body is None or self._seal is None:
+                raise CodecError(f"schema {number} is missing")
+            self._schemas[number] = Schema.decode(self._seal.open(body, self._schema_place(number)))
+        return self._schemas[number]
+
+    def total(self, seq: int) -> int:
         """The stream's points in all chunks before `seq`, which is in this segment."""
-        row = self._row(stream, seq)
+        row = self._row(seq)
         if row is None:
             raise CodecError(f"chunk {seq} cannot be read")
         return int(row.total - row.points)
 
-    def _total_before(self, stream: Stream, seq: int, mark: Mark) -> int:
-        row = None if seq == mark.first else self._row(stream, seq - 1)
+    def _total_before(self, seq: int, mark: Mark) -> int:
+        """Where a chunk cannot be read, what those before it leave open."""
+        row = None if seq == mark.first else self._row(seq - 1)
         return mark.total_first if row is None else int(row.total)
 
-    def _row(self, stream: Stream, seq: int) -> Row[int, int, int, bytes] | None:
-        table = _chunks[stream]
-        columns: Select[int, int, int, bytes] = select(table.c.seq, table.c.points, table.c.total, table.c.body)
+    def _row(self, seq: int) -> Row[tuple[object, ...]] | None:
+        """The chunk that holds number `seq`; None where it cannot be read."""
         try:
             with self._engine.connect() as connection:
-                return connection.execute(columns.where(table.c.seq == seq)).one_or_none()
+                return connection.execute(_range(seq, seq + 1)).first()
         except DatabaseError:
             return None
 
-    def marks(self) -> dict[Stream, Mark]:
-        return _marks(self._engine)
+    def mark(self) -> Mark | None:
+        return _mark(self._engine)
 
     def close(self) -> None:
         """A closed segment is one file, which anybody may read."""
@@ -183,58 +277,72 @@ class Segment:
         """Let go without touching the disk, which has failed."""
         self._engine.dispose()
 
-    def _open(self, stream: Stream, seq: int, points: int, body: bytes) -> Chunk:
-        if self._seal is None:
-            return Chunk(stream, seq, points, broken="the key does not open the segment's data key")
+    def _open(self, row: Row[tuple[object, ...]], when: Dating) -> Chunk:
+        place = (self.name.stream, row.seq, row.stop, row.points)
         try:
-            content = self._seal.open(body, self._place(stream, seq))
-            if stream is Stream.EVENTS:
-                return Chunk(stream, seq, points, events=unpack_events(content))
-            return Chunk(stream, seq, points, rows=unpack(content, self._schema))
+            content = self._content(row)
+            if self.name.stream is Stream.EVENTS:
+                return Chunk(*place, events=tuple(map(when.event, unpack_events(content))))
+            return Chunk(*place, rows=tuple(map(when.rows, unpack(content, self.schema))))
         except (SealBroken, CodecError) as error:
-            return Chunk(stream, seq, points, broken=str(error))
+            return Chunk(*place, broken=str(error))
 
-    def _schema(self, number: int) -> Schema:
-        if number not in self._schemas:
-            with self._engine.connect() as connection:
-                body = connection.scalar(select(_schema.c.body).where(_schema.c.number == number))
-            if body is None or self._seal is None:
-                raise CodecError(f"schema {number} is missing")
-            self._schemas[number] = Schema.decode(self._seal.open(body, self._schema_place(number)))
-        return self._schemas[number]
+    def _content(self, row: Row[tuple[object, ...]]) -> bytes:
+        if self._seal is None:
+            raise SealBroken("the key does not open the segment's data key")
+        place = self._place(row.seq, row.stop, row.points, row.total, row.time, row.monotonic, row.trusted)
+        return self._seal.open(row.body, place)
+
+    def _origin(self, row: Row[tuple[object, ...]]) -> Origin:
+        return Origin(self.boot, row.time, row.monotonic, bool(row.trusted))
+
+    def _damaged(self, lost: Sequence[int], points: int) -> list[Chunk]:
+        """The first bears the points of all."""
+        why = "its page of the file is damaged"
+        stream = self.name.stream
+        return [Chunk(stream, seq, seq + 1, points if seq == lost[0] else 0, broken=why) for seq in lost]
 
     def _schema_place(self, number: int) -> bytes:
-        return b"%d/schema/%d" % (self.number, number)
+        return b"%d/schema/%d" % (self.name.number, number)
 
-    def _place(self, stream: Stream, seq: int) -> bytes:
-        return b"%d/%d/%d" % (self.number, stream, seq)
-
-
-def _damaged(stream: Stream, lost: Sequence[int], points: int) -> list[Chunk]:
-    """The first bears the points of all."""
-    why = "its page of the file is damaged"
-    return [Chunk(stream, seq, points if seq == lost[0] else 0, broken=why) for seq in lost]
+    def _place(self, *facts: object) -> bytes:
+        """All that stands beside a chunk in the clear is authenticated with it."""
+        return "/".join(map(str, (self.name.number, self.name.stream.value, self.boot, *facts))).encode()
 
 
-def _range(stream: Stream, start: int, stop: int) -> Select[tuple[int, int, bytes]]:
-    table = _chunks[stream]
+def _facts(engine: Engine) -> dict[str, bytes]:
+    with engine.connect() as connection:
+        return {row.name: row.value for row in connection.execute(select(_about))}
+
+
+def _range(start: int, stop: int) -> Select[tuple[object, ...]]:
+    """The first of them is the chunk that holds number `start`."""
+    first = select(func.max(_chunk.c.seq)).where(_chunk.c.seq <= start).scalar_subquery()
     return (
-        select(table.c.seq, table.c.points, table.c.body)
-        .where(table.c.seq >= start, table.c.seq < stop)
-        .order_by(table.c.seq)
+        select(_chunk)
+        .where(_chunk.c.seq >= func.coalesce(first, start), _chunk.c.stop > start, _chunk.c.seq < stop)
+        .order_by(_chunk.c.seq)
         .execution_options(stream_results=True, max_row_buffer=8)
     )
 
 
-def _marks(engine: Engine) -> dict[Stream, Mark]:
-    marks = {}
+def _mark(engine: Engine) -> Mark | None:
+    boot = _facts(engine).get("boot", b"").decode(errors="replace")
     with engine.connect() as connection:
-        for stream, table in _chunks.items():
-            first, last = connection.execute(select(func.min(table.c.seq), func.max(table.c.seq))).one()
-            if first is None:
-                continue
-            edge = select(table.c.points, table.c.total)
-            begin = connection.execute(edge.where(table.c.seq == first)).one()
-            end = connection.execute(edge.where(table.c.seq == last)).one()
-            marks[stream] = Mark(first, last + 1, begin.total - begin.points, end.total)
-    return marks
+        first, last = connection.execute(select(func.min(_chunk.c.seq), func.max(_chunk.c.seq))).one()
+        if first is None:
+            return None
+        doubtful = connection.scalar(select(_chunk.c.seq).where(_chunk.c.trusted == 0).limit(1)) is not None
+        begin = connection.execute(select(_chunk).where(_chunk.c.seq == first)).one()
+        end = connection.execute(select(_chunk).where(_chunk.c.seq == last)).one()
+    return Mark(
+        first=first,
+        stop=end.stop,
+        total_first=begin.total - begin.points,
+        total_stop=end.total,
+        since=begin.time,
+        until=end.time,
+        monotonic=end.monotonic,
+        boot=boot,
+        doubtful=doubtful,
+    )

@@ -1,13 +1,14 @@
-"""The files of the journal as one thing: a catalogue, closed segments, and the open one. Synchronous.
+"""The files of the journal as one thing: a catalogue, closed segments, and an open one a stream. Synchronous.
 
-One thread, the owner, does everything; a second one, the reader, calls `fetch_closed` only.
+One thread, the owner, does everything but this: a second one, the reader, opens closed segments. It alone calls
+`fetch_closed`, `rewrap` and `forget`.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,18 +17,20 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
-from gateway.journal.catalog import Catalog, DeadLetter, Head, Standing
-from gateway.journal.chunk import Chunk, Origin, Stream, by_stream, pack, pack_events, runs
+from gateway.journal.catalog import Catalog, DeadLetter, Entry, Head, Loss, Standing
+from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
+from gateway.journal.dating import Offset, Offsets, Origin
+from gateway.journal.keys import KeyRing
 from gateway.journal.ranges import Ranges
-from gateway.journal.segment import Mark, Record, Segment
+from gateway.journal.segment import Mark, Name, Record, Segment
 from gateway.model import AnyEvent, Scan
 
 _log = logging.getLogger(__name__)
 
-_NAME = re.compile(r"segment-(\d{8})\.db")
 _READERS = 4
 _RESERVE_BYTES = 4 << 20
+_ROOM_BYTES = 1 << 20
 
 FAILURES = (SQLAlchemyError, OSError, CodecError)
 """What a sick disk makes the store raise."""
@@ -35,57 +38,65 @@ FAILURES = (SQLAlchemyError, OSError, CodecError)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one commit takes."""
+    """What one commit takes, all of one stream: events, or scans."""
 
-    scans: Sequence[Scan]
-    events: Sequence[AnyEvent]
+    stream: Stream
     origin: Origin
+    scans: Sequence[Scan] = ()
+    events: Sequence[AnyEvent] = ()
 
 
 class Store:
-    def __init__(self, directory: Path, key: bytes, segment_bytes: int) -> None:
-        """Start-up looks at the catalogue and at the segment that was open last, not at the backlog.
+    def __init__(self, directory: Path, keys: KeyRing, segment_bytes: int) -> None:
+        """Start-up looks at the catalogue and at the segments that were open last, not at the backlog.
 
-        Raises `FAILURES` when the disk or a file is unusable.
+        Raises `FAILURES` when the disk or a file is unusable, ConfigError when somebody has to change something.
         """
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
-        self._key = key
+        self._keys = keys
         self._segment_bytes = segment_bytes
         self._reserve = directory / "reserve"
         self.is_rebuilt = False
         """The catalogue was lost or broken and is a new one: what each sink has is not known any more."""
         self._catalog = self._open_catalog(directory / "catalog.db")
         self._readers: OrderedDict[int, Segment] = OrderedDict()
+        self.age = self._catalog.age()
+        """How long the gateway has run in all, nanoseconds; whoever has a clock moves it on."""
+        self.offsets = Offsets(self._catalog.offsets())
         self.closed = self._catalog.segments()
         self._reconcile()
         self.heads = {stream: Head() for stream in Stream} | self._catalog.heads()
         self.open_from = dict(self.heads)
-        self._next = max([*self._numbers(), *self.closed, 0]) + 1
-        self._open: Segment | None = None
-        self._left: tuple[int, Sequence[Record]] | None = None
+        self._next = max([*(name.number for name in self._names()), *self.closed, 0]) + 1
+        self._open: dict[Stream, Segment] = {}
+        self._begun: dict[Stream, int] = {}
+        self._left: dict[Stream, tuple[Name, Sequence[Record]]] = {}
         self.keep_reserve()
 
     def _open_catalog(self, path: Path) -> Catalog:
         """A broken one is set aside. What it knew is in the segments, but for how far each sink was."""
-        self.is_rebuilt = not path.exists() and bool(self._numbers())
+        self.is_rebuilt = not path.exists() and bool(self._names())
         try:
-            return Catalog(path, self._key)
+            return Catalog(path, self._keys)
         except OperationalError:
             self._reserve.unlink(missing_ok=True)  # the disk may be full
-            return Catalog(path, self._key)
+            return Catalog(path, self._keys)
         except DatabaseError as error:
             _log.error("%s is broken (%s) and is set aside", path, error.orig)
             for suffix in ("", "-wal"):
                 broken = path.with_name(path.name + suffix)
                 if broken.exists():
                     broken.rename(broken.with_name(f"{broken.name}.broken"))
-            self.is_rebuilt = bool(self._numbers())
-            return Catalog(path, self._key)
+            self.is_rebuilt = bool(self._names())
+            return Catalog(path, self._keys)
+
+    # Room
 
     def keep_reserve(self) -> None:
-        """A file that is given up when the disk is full, so that there is room to bring order into what is there."""
-        if self._reserve.exists():
+        """A file that is given up when the disk is full, so that events still find room, and order can be brought into
+        what is there."""
+        if self._reserve.exists() or self._free() < _RESERVE_BYTES + _ROOM_BYTES:
             return
         try:
             with self._reserve.open("wb") as file:
@@ -96,6 +107,16 @@ class Store:
     def give_reserve(self) -> None:
         self._reserve.unlink(missing_ok=True)
 
+    def _check_room(self) -> None:
+        """Telemetry leaves to the events what the reserve keeps for them. Raises OSError."""
+        kept = 0 if self._reserve.exists() else _RESERVE_BYTES
+        if self._free() < kept + _ROOM_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._directory))
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * disk.f_frsize
+
     # Writing
 
     def commit(self, batch: Batch) -> bool:
@@ -103,104 +124,118 @@ class Store:
 
         After a failure (`FAILURES`) the very same batch has to be given again: it may have reached the disk.
         """
-        if self._left is not None and self.mend():
+        stream = batch.stream
+        if stream in self._left and self.mend(stream):
             return True
-        segment = self._open or self._begin()
+        if stream is not Stream.EVENTS:
+            self._check_room()
+        segment = self._open.get(stream) or self._begin(stream, batch.origin.boot)
         records: list[Record] = []
         try:
             records = self._records(batch, segment)
             segment.append(records)
         except FAILURES:
-            self._leave(records)
+            self._leave(stream, records)
             raise
-        self._advance(records)
+        self._advance(stream, records)
         if segment.size() < self._segment_bytes:
             return False
-        self._leave(())
-        with suppress(*FAILURES):  # what was committed is safe; the next commit closes the segment
-            self.mend()
+        self.rotate(stream)
         return True
 
-    def mend(self) -> bool:
+    def rotate(self, stream: Stream) -> None:
+        """The stream's open segment is closed; the next commit begins another one."""
+        if stream in self._open:
+            self._leave(stream, ())
+            with suppress(*FAILURES):  # what was committed is safe; the next commit closes the segment
+                self.mend(stream)
+
+    def mend(self, stream: Stream) -> bool:
         """Closes the segment that was left, full or after a failure, and reads what it has. True if the batch whose
         commit had failed turns out to be there."""
-        if self._left is None:
+        if stream not in self._left:
             return False
-        number, records = self._left
-        marks = Segment.recover(self._path(number))
-        self._close(number, marks)
-        self._left = None
-        if not records or records[-1].stream not in marks or marks[records[-1].stream].stop <= records[-1].seq:
+        name, records = self._left[stream]
+        mark = Segment.recover(self._path(name))
+        self._close(name, mark)
+        del self._left[stream]
+        if not records or mark is None or mark.stop < records[-1].stop:
             return False
-        self._advance(records)
+        self._advance(stream, records)
         return True
 
-    @property
-    def is_left(self) -> bool:
-        """A segment waits to be closed: `mend` does it."""
-        return self._left is not None
+    def rest(self) -> None:
+        """Closes what was left full, and could not be closed at once. Whoever waits for a batch that failed mends
+        himself."""
+        for stream, (_, records) in list(self._left.items()):
+            if not records:
+                self.mend(stream)
 
-    def _begin(self) -> Segment:
-        self._open = Segment.create(self._next, self._path(self._next), self._key)
-        self.open_from = dict(self.heads)
+    def opened(self) -> dict[Stream, int]:
+        """The streams with an open segment, and how long the gateway had run when that was begun."""
+        return {stream: self._begun[stream] for stream in self._open}
+
+    def _begin(self, stream: Stream, boot: str) -> Segment:
+        name = Name(stream, self._next)
+        segment = self._open[stream] = Segment.create(name, self._path(name), self._keys, boot)
+        self._begun[stream] = self.age
+        self.open_from[stream] = self.heads[stream]
         self._next += 1
-        return self._open
+        return segment
 
-    def _leave(self, records: Sequence[Record]) -> None:
+    def _leave(self, stream: Stream, records: Sequence[Record]) -> None:
         """Nothing is written to the open segment any more; `records` may be its last."""
-        assert self._open is not None
-        self._left = (self._open.number, records)
-        self._open.abandon()
-        self._open = None
+        segment = self._open.pop(stream)
+        self._left[stream] = (segment.name, records)
+        segment.abandon()
 
     def _records(self, batch: Batch, segment: Segment) -> list[Record]:
-        contents: list[tuple[Stream, int, bytes]] = []
+        contents: list[tuple[int, bytes]] = []
         if batch.events:
-            contents.append((Stream.EVENTS, len(batch.events), pack_events(batch.events)))
-        for stream, scans in by_stream(batch.scans).items():
-            for content in runs(scans):
-                points = sum(scan.points for run in content for scan in run)
-                contents.append((stream, points, pack(content, segment.number_of, batch.origin)))
-        heads = dict(self.heads)
+            contents.append((len(batch.events), pack_events(batch.events)))
+        for content in runs(batch.scans):
+            points = sum(scan.points for run in content for scan in run)
+            contents.append((points, pack(content, segment.number_of)))
+        head = self.heads[batch.stream]
         records = []
-        for stream, points, content_bytes in contents:
-            head = heads[stream]
-            records.append(Record(stream, head.seq, points, head.total + points, content_bytes))
-            heads[stream] = Head(head.seq + 1, head.total + points)
+        for points, body in contents:
+            total = head.total + points
+            records.append(Record(head.seq, head.seq + 1, points, total, batch.origin, body))
+            head = Head(head.seq + 1, total)
         return records
 
-    def _advance(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self.heads[record.stream] = Head(record.seq + 1, record.total)
+    def _advance(self, stream: Stream, records: Sequence[Record]) -> None:
+        self.heads[stream] = Head(records[-1].stop, records[-1].total) if records else self.heads[stream]
 
-    def _close(self, number: int, marks: dict[Stream, Mark]) -> None:
-        if marks:
-            self._catalog.add_segment(number, marks)
-            self.closed[number] = marks
-        else:
-            self._path(number).unlink(missing_ok=True)
+    def _close(self, name: Name, mark: Mark | None) -> None:
+        if mark is None:
+            self._path(name).unlink(missing_ok=True)
+            return
+        entry = Entry(name.stream, mark, self.age)
+        self._catalog.add_segment(name.number, entry)
+        self.closed[name.number] = entry
 
     # Reading
 
     def fetch_open(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
         """From the open segment; nothing when it has just been closed."""
-        return [] if self._open is None else self._open.fetch(stream, start, stop, most_points)
+        segment = self._open.get(stream)
+        return [] if segment is None else segment.fetch(start, stop, most_points, self.offsets)
 
     def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
         """From the closed segment that has chunk `start`. What cannot be read any more comes back as broken chunks."""
-        for number, marks in list(self.closed.items()):
-            mark = marks.get(stream)
-            if mark is not None and mark.first <= start < mark.stop:
-                segment = self._reader(number)
+        for number, mark in list(self._marks(stream)):
+            if mark.first <= start < mark.stop:
+                segment = self._reader(Name(stream, number))
                 try:
-                    return segment.fetch(stream, start, min(stop, mark.stop), most_points)
+                    return segment.fetch(start, min(stop, mark.stop), most_points, self.offsets)
                 except DatabaseError:
-                    return segment.salvage(stream, start, mark)
+                    return segment.salvage(start, mark, self.offsets)
         return []
 
-    def _reader(self, number: int) -> Segment:
-        segment = self._readers.pop(number, None) or Segment.read(number, self._path(number), self._key)
-        self._readers[number] = segment
+    def _reader(self, name: Name) -> Segment:
+        segment = self._readers.pop(name.number, None) or Segment.read(name, self._path(name), self._keys)
+        self._readers[name.number] = segment
         while len(self._readers) > _READERS:
             self._readers.popitem(last=False)[1].abandon()
         return segment
@@ -213,7 +248,8 @@ class Store:
         total = 0
         for number, mark in self._marks(stream):
             for start, stop in ranges.within(mark.first, mark.stop):
-                total += self._total(number, mark, stream, stop) - self._total(number, mark, stream, start)
+                name = Name(stream, number)
+                total += self._total(name, mark, stop) - self._total(name, mark, start)
         return total
 
     def first(self, stream: Stream) -> Head | None:
@@ -226,78 +262,142 @@ class Store:
         return Ranges((mark.first, mark.stop) for _, mark in self._marks(stream))
 
     def _marks(self, stream: Stream) -> Iterator[tuple[int, Mark]]:
-        return ((number, marks[stream]) for number, marks in sorted(self.closed.items()) if stream in marks)
+        entries = sorted(self.closed.items())
+        return ((number, entry.mark) for number, entry in entries if entry.stream is stream)
 
-    def _total(self, number: int, mark: Mark, stream: Stream, seq: int) -> int:
+    def _total(self, name: Name, mark: Mark, seq: int) -> int:
         if seq == mark.first:
             return mark.total_first
         if seq == mark.stop:
             return mark.total_stop
-        segment = Segment.read(number, self._path(number), self._key)
+        segment = Segment.read(name, self._path(name), self._keys)
         try:
-            return segment.total(stream, seq)
+            return segment.total(seq)
         finally:
             segment.abandon()
 
     def standings(self) -> list[Standing]:
         return self._catalog.standings()
 
-    def settle(self, standings: Sequence[Standing], letters: Sequence[DeadLetter] = ()) -> None:
-        self._catalog.settle(standings, letters)
+    def settle(
+        self,
+        standings: Sequence[Standing],
+        letters: Sequence[DeadLetter] = (),
+        losses: Sequence[Loss] = (),
+        gone: Sequence[int] = (),
+    ) -> None:
+        self._catalog.settle(standings, letters, losses, gone, self.age)
 
     def dead_letters(self) -> list[DeadLetter]:
         return self._catalog.dead_letters()
+
+    def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
+        return self._catalog.losses(untold)
+
+    def mark_told(self, ids: Sequence[int]) -> None:
+        self._catalog.mark_told(ids)
+
+    # Time
+
+    def date(self, offset: Offset) -> None:
+        """Written down before anything that it dates is given out."""
+        self._catalog.add_offset(offset)
+        self.offsets.add(offset)
+
+    def estimate(self, began: int) -> None:
+        """The clocks of earlier boots that were never right, now that it is known when (nanoseconds UTC) this one
+        began: each had ended by the beginning of the next."""
+        lasted: dict[str, int] = {}
+        for _, entry in sorted(self.closed.items(), reverse=True):
+            mark = entry.mark
+            if mark.doubtful and not self.offsets.knows(mark.boot):
+                lasted[mark.boot] = max(mark.monotonic, lasted.get(mark.boot, 0))
+        for boot, last in lasted.items():  # the newest first
+            began -= last
+            self.date(Offset(boot, 0, began, estimated=True))
+
+    # Keys
+
+    def adopt(self, keys: KeyRing) -> None:
+        """The current key of `keys` wraps from now on. What was wrapped before is wrapped anew by `rewrap`, segment by
+        segment, and at last by `finish`; the open ones are closed for it."""
+        for stream in list(self._open):
+            self.rotate(stream)
+        self._keys = keys
+
+    def finish(self, keys: KeyRing) -> None:
+        """The catalogue comes last: what it says its key is, opens everything."""
+        self._catalog.rewrap(keys)
+        self._keys = keys.settled()
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing needs another than the current key."""
+        return self._catalog.is_settled
+
+    def rewrap(self, number: int) -> None:
+        """For the reader: the data key of a closed segment, wrapped with the current key. It may be gone by now."""
+        entry = self.closed.get(number)
+        if entry is not None:
+            self.forget(number)
+            Segment.rewrap(self._path(Name(entry.stream, number)), self._keys)
 
     # Housekeeping
 
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self._directory.iterdir())
+        total = 0
+        for path in self._directory.iterdir():
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
-    def remove(self, number: int, standings: Iterable[Standing] = ()) -> None:
+    def remove(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """The catalogue first and the file after: what a crash leaves in between is found at the next start. On a full
         disk the catalogue cannot be written; then the file goes all the same, and the next start accounts for it."""
-        self.closed.pop(number, None)
+        entry = self.closed.pop(number, None)
         try:
-            self._catalog.remove_segment(number, standings)
+            self._catalog.remove_segment(number, standings, losses)
         finally:
-            self._path(number).unlink(missing_ok=True)
+            if entry is not None:
+                self._path(Name(entry.stream, number)).unlink(missing_ok=True)
 
     def forget(self, number: int) -> None:
-        """For the reader: let go of a segment that was removed."""
+        """For the reader: let go of a segment."""
         segment = self._readers.pop(number, None)
         if segment is not None:
             segment.abandon()
 
     def close(self) -> None:
-        if self._open is not None:
-            self._leave(())
-        self.mend()
+        for stream in list(self._open):
+            self._leave(stream, ())
+        for stream in list(self._left):
+            self.mend(stream)
         for segment in self._readers.values():
             segment.abandon()
         self._catalog.close()
 
-    def _numbers(self) -> list[int]:
-        matches = (_NAME.fullmatch(path.name) for path in self._directory.iterdir())
-        return sorted(int(match[1]) for match in matches if match)
+    def _names(self) -> list[Name]:
+        names = (Name.of(path) for path in self._directory.iterdir())
+        return sorted((name for name in names if name is not None), key=lambda name: name.number)
 
-    def _path(self, number: int) -> Path:
-        return self._directory / f"segment-{number:08}.db"
+    def _path(self, name: Name) -> Path:
+        return self._directory / str(name)
 
     def _reconcile(self) -> None:
         """The directory wins: it may have a segment that a crash left open, or lack one that somebody removed."""
-        numbers = self._numbers()
-        for number in sorted(set(self.closed) - set(numbers)):
+        names = {name.number: name for name in self._names()}
+        for number in sorted(set(self.closed) - set(names)):
             _log.error("segment %d is in the catalogue but its file is gone", number)
             self._catalog.remove_segment(number)
             del self.closed[number]
-        for number in numbers:
+        for number, name in names.items():
             if number not in self.closed:
-                self._close(number, self._recover(number))
+                self._close(name, self._recover(name))
 
-    def _recover(self, number: int) -> dict[Stream, Mark]:
+    def _recover(self, name: Name) -> Mark | None:
         try:
-            return Segment.recover(self._path(number))
+            return Segment.recover(self._path(name))
         except OperationalError:
             self.give_reserve()
-            return Segment.recover(self._path(number))
+            return Segment.recover(self._path(name))

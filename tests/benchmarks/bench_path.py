@@ -165,15 +165,15 @@ def _listens(port: int) -> bool:
 def _account(data: Path) -> int:
     """What the gateway noted down as delivered telemetry, read after it has ended."""
     with sqlite3.connect(data / "journal" / "catalog.db") as catalog:
-        (delivered,) = catalog.execute("SELECT sum(delivered) FROM delivery WHERE stream = 1").fetchone()
+        (delivered,) = catalog.execute("SELECT sum(delivered) FROM delivery WHERE stream > 0").fetchone()
     catalog.close()
     return int(delivered)
 
 
 def _bytes_per_point(journal: Path) -> float:
-    last = max(journal.glob("segment-*.db"))
+    last = max(journal.glob("normal-*.db"))
     with sqlite3.connect(last) as segment:
-        (points,) = segment.execute("SELECT sum(points) FROM normal").fetchone()
+        (points,) = segment.execute("SELECT sum(points) FROM chunk").fetchone()
     segment.close()
     return last.stat().st_size / int(points)
 

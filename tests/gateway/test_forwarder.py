@@ -17,6 +17,7 @@ from gateway.contracts import Sink
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.forwarder import Forwarder
 from gateway.journal.journal import Journal
+from gateway.journal.keys import KeyRing
 from gateway.model import AnyEvent, DataLost, Rows
 from gateway.notice import Notices
 from gateway.site import JournalSettings
@@ -90,7 +91,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 async def rigged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     """Pauses are not waited for: they are a matter of `backoff`."""
     clock = ManualClock()
-    journal = Journal(tmp_path, b"k" * 32, clock, SETTINGS)
+    journal = Journal(tmp_path, KeyRing(b"k" * 32), clock, SETTINGS)
     await journal.open(["cloud"])
     sink = ChaosSink()
     forwarder = Forwarder("cloud", sink, journal, clock)

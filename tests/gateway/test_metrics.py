@@ -82,7 +82,7 @@ async def test_hostile_names_stay_labels(tmp_path: Path) -> None:
 async def test_health(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(tmp_path) as gate:
         assert await get(gate, "/healthz") == (200, '{"healthy": true, "reasons": []}')
-        monkeypatch.setattr(gate.cell.journal, "failing", "No space left on device")
+        monkeypatch.setitem(gate.cell.journal._failing, "telemetry", "No space left on device")
         for path in ("/healthz", "/readyz"):
             code, text = await get(gate, path)
             assert code == 503

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.journal.catalog import Head
-from gateway.journal.chunk import Stream
+from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import OPEN_END
 
@@ -16,7 +16,7 @@ def balanced(delivery: Delivery) -> bool:
 def test_a_sink_that_left_keeps_what_is_pending() -> None:
     delivery = Delivery.begin("cloud", Stream.NORMAL, Head(10, 100))
     delivery.advance(Head(13, 130))
-    delivery.settle(10, 10)
+    delivery.settle(Chunk(Stream.NORMAL, 10, 11, 10))
     delivery.leave()
     assert not delivery.is_open
     delivery.advance(Head(20, 200))

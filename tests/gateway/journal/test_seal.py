@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import stat
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import ConfigError
-from gateway.journal.seal import Seal, SealBroken, load_key
+from gateway.journal.keys import KeyRing, SealBroken
+from gateway.journal.seal import Seal
 
 seal = Seal.fresh()
 
@@ -36,21 +33,7 @@ def test_equal_content_never_looks_equal() -> None:
 
 
 def test_the_data_key_opens_with_its_own_key_only() -> None:
-    wrapped = seal.wrap(b"k" * 32)
-    assert Seal.unwrap(b"k" * 32, wrapped).open(seal.close(b"x", b""), b"") == b"x"
+    wrapped = seal.wrap(KeyRing(b"k" * 32))
+    assert Seal.unwrap(KeyRing(b"k" * 32), wrapped).open(seal.close(b"x", b""), b"") == b"x"
     with pytest.raises(SealBroken):
-        Seal.unwrap(b"j" * 32, wrapped)
-
-
-def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    path = tmp_path / "journal.key"
-    key = load_key(path)
-    assert load_key(path) == key
-    assert len(key) == 32
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize("text", ["", "zz", "ab" * 31, "ab" * 33])
-def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match="key"):
-        load_key(tmp_path / "journal.key", text)
+        Seal.unwrap(KeyRing(b"j" * 32), wrapped)

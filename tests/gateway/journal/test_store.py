@@ -12,21 +12,27 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from gateway.errors import ConfigError
-from gateway.journal.chunk import Chunk, Origin, Stream
+from gateway.journal.chunk import Chunk, Stream
+from gateway.journal.dating import Offsets, Origin
+from gateway.journal.keys import KeyRing
 from gateway.journal.ranges import Ranges
-from gateway.journal.segment import Mark, Record, Segment
+from gateway.journal.segment import Mark, Name, Record, Segment
 from gateway.journal.store import Batch, Store
-from gateway.model import DataLost, Scan
+from gateway.model import AnyEvent, DataLost, Scan
 from tests.gateway.build import NOW, group, scan
 
-KEY = b"k" * 32
-ORIGIN = Origin("boot", 1, NOW)
+KEY = KeyRing(b"k" * 32)
+ORIGIN = Origin("boot", NOW, 1, True)
 of = group("float64", "uint16", "string")
 NORMAL = Stream.NORMAL
 
 
 def batch(*values: float) -> Batch:
-    return Batch([scan(of, [7, value, "ä"], NOW + i) for i, value in enumerate(values)], [], ORIGIN)
+    return Batch(NORMAL, ORIGIN, scans=[scan(of, [7, value, "ä"], NOW + i) for i, value in enumerate(values)])
+
+
+def told(*events: AnyEvent) -> Batch:
+    return Batch(Stream.EVENTS, ORIGIN, events=events)
 
 
 def values(chunks: list[Chunk]) -> list[float]:
@@ -111,7 +117,8 @@ def test_schemas_stay_with_the_chunks(tmp_path: Path) -> None:
     store = Store(tmp_path, KEY, 64 << 20)
     other = group("bool", device="pump")
     store.commit(batch(1))
-    store.commit(Batch([scan(other, [True])], [DataLost(NOW, 3, "why")], ORIGIN))
+    store.commit(Batch(NORMAL, ORIGIN, scans=[scan(other, [True])]))
+    store.commit(told(DataLost(NOW, 3, "why")))
     chunks = store.fetch_open(NORMAL, 0, 9, 10**9)
     assert [rows.schema for chunk in chunks for rows in chunk.rows] == [of.schema, other.schema]
     assert store.fetch_open(Stream.EVENTS, 0, 9, 9)[0].events == (DataLost(NOW, 3, "why"),)
@@ -123,8 +130,8 @@ def test_a_damaged_chunk_costs_that_chunk(tmp_path: Path) -> None:
     for i in range(3):
         store.commit(batch(i))
     store.close()
-    with sqlite3.connect(tmp_path / "segment-00000001.db") as file:
-        file.execute("UPDATE normal SET body = CAST(substr(body, 1, 40) || x'00' AS BLOB) WHERE seq = 1")
+    with sqlite3.connect(tmp_path / "normal-00000001.db") as file:
+        file.execute("UPDATE chunk SET body = CAST(substr(body, 1, 40) || x'00' AS BLOB) WHERE seq = 1")
     file.close()
     store = Store(tmp_path, KEY, 64 << 20)
     chunks = store.fetch_closed(NORMAL, 0, 9, 10**9)
@@ -139,18 +146,19 @@ def test_chunks_swapped_on_the_disk_are_noticed(tmp_path: Path) -> None:
     store.commit(batch(1))
     store.commit(batch(2))
     store.close()
-    with sqlite3.connect(tmp_path / "segment-00000001.db") as file:
-        file.execute("UPDATE normal SET seq = 2 - seq + 5 WHERE 1")
+    with sqlite3.connect(tmp_path / "normal-00000001.db") as file:
+        file.execute("UPDATE chunk SET seq = 2 - seq + 5, stop = 2 - seq + 6 WHERE 1")
     file.close()
-    reader = Segment.read(1, tmp_path / "segment-00000001.db", KEY)
-    assert all(chunk.broken for chunk in reader.fetch(NORMAL, 0, 99, 10**9))
+    reader = Segment.read(Name(NORMAL, 1), tmp_path / "normal-00000001.db", KEY)
+    assert all(chunk.broken for chunk in reader.fetch(0, 99, 10**9, Offsets()))
     reader.abandon()
 
 
 def test_nothing_stands_in_the_clear(tmp_path: Path) -> None:
     store = Store(tmp_path, KEY, 64 << 20)
     canary = "the canary sings"
-    store.commit(Batch([scan(of, [7, 1.5, canary])], [DataLost(NOW, 1, canary)], ORIGIN))
+    store.commit(Batch(NORMAL, ORIGIN, scans=[scan(of, [7, 1.5, canary])]))
+    store.commit(told(DataLost(NOW, 1, canary)))
     store.close()
     assert all(canary.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
@@ -193,7 +201,7 @@ def test_a_file_that_somebody_removed_is_noticed_at_start(tmp_path: Path) -> Non
     for i in range(3):
         store.commit(batch(i))
     store.close()
-    (tmp_path / "segment-00000002.db").unlink()
+    (tmp_path / "normal-00000002.db").unlink()
     store = Store(tmp_path, KEY, 1)
     assert list(store.covered(NORMAL)) == [(0, 1), (2, 3)]
     store.close()
@@ -215,16 +223,16 @@ def test_start_does_not_look_at_the_backlog(tmp_path: Path, monkeypatch: pytest.
 
 def test_another_process_is_locked_out(store: Store, tmp_path: Path) -> None:
     store.commit(batch(1))
-    stranger = sqlite3.connect(tmp_path / "segment-00000001.db", timeout=0)
+    stranger = sqlite3.connect(tmp_path / "normal-00000001.db", timeout=0)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        stranger.execute("SELECT * FROM normal").fetchall()
+        stranger.execute("SELECT * FROM chunk").fetchall()
     stranger.close()
 
 
 def test_a_scan_of_each_group_shares_a_chunk(store: Store) -> None:
     groups = [group("float32", device=f"d{i}") for i in range(50)]
     scans: list[Scan] = [scan(g, [1.0]) for g in groups]
-    store.commit(Batch(scans, [], ORIGIN))
+    store.commit(Batch(NORMAL, ORIGIN, scans=scans))
     chunks = store.fetch_open(NORMAL, 0, 9, 10**9)
     assert len(chunks) == 1
     assert len(chunks[0].rows) == 50
@@ -235,7 +243,7 @@ def test_a_segment_that_cannot_be_closed_costs_nothing_and_doubles_nothing(
 ) -> None:
     real, failures = Segment.recover, 2
 
-    def sick(path: Path) -> dict[Stream, Mark]:
+    def sick(path: Path) -> Mark | None:
         nonlocal failures
         if failures:
             failures -= 1
@@ -250,7 +258,7 @@ def test_a_segment_that_cannot_be_closed_costs_nothing_and_doubles_nothing(
         store.commit(second)
     store.commit(second)
     store.commit(batch(3))
-    store.mend()
+    store.mend(NORMAL)
     assert everything(store) == [1, 2, 3]
     assert store.heads[NORMAL].total == 9
     store.close()
@@ -261,18 +269,18 @@ def test_another_key_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     store.commit(batch(1))
     store.close()
     with pytest.raises(ConfigError, match="key"):
-        Store(tmp_path, b"j" * 32, 64 << 20)
+        Store(tmp_path, KeyRing(b"j" * 32), 64 << 20)
     store = Store(tmp_path, KEY, 64 << 20)
     assert everything(store) == [1]
     store.close()
 
 
 def test_a_segment_of_another_journal_has_counts_and_no_content(tmp_path: Path) -> None:
-    stranger = Store(tmp_path / "a", b"j" * 32, 64 << 20)
+    stranger = Store(tmp_path / "a", KeyRing(b"j" * 32), 64 << 20)
     stranger.commit(batch(1, 2))
     stranger.close()
     (tmp_path / "b").mkdir()
-    shutil.copy(tmp_path / "a" / "segment-00000001.db", tmp_path / "b")
+    shutil.copy(tmp_path / "a" / "normal-00000001.db", tmp_path / "b")
     store = Store(tmp_path / "b", KEY, 64 << 20)
     (chunk,) = store.fetch_closed(NORMAL, 0, 9, 9)
     assert (bool(chunk.broken), chunk.points) == (True, 6)
@@ -287,9 +295,9 @@ def test_damaged_pages_cost_their_chunks_and_every_point_is_known(tmp_path: Path
     noise = group(*["string"] * 20, device="noise")
     for i in range(60):
         row = scan(noise, [chance.randbytes(40).hex() for _ in range(20)], NOW + i)
-        store.commit(Batch([row], [], ORIGIN))
+        store.commit(Batch(NORMAL, ORIGIN, scans=[row]))
     store.close()
-    path = tmp_path / "segment-00000001.db"
+    path = tmp_path / "normal-00000001.db"
     body = bytearray(path.read_bytes())
     for _ in range(3):
         page = chance.randrange(5, len(body) // 4096)
