@@ -257,6 +257,7 @@ def start(folder: Path) -> Figures:
     try:
         slow = {**plcs(server.port, TAGS, LIVE), "sinks": sinks}
         with gateway(made(folder / "empty"), slow, start=False) as bare:
+            started(bare)  # Python compiles what is new
             empty = [started(bare) for _ in range(3)]
         fast = {**plcs(server.port, TAGS, GATHER), "sinks": sinks}
         with gateway(made(folder / "full"), fast) as laden:
