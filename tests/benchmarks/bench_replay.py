@@ -331,11 +331,10 @@ def on_disk(journal: Path) -> int:
     return sum(path.stat().st_size for path in journal.iterdir() if path.name != "reserve")
 
 
-def bytes_per_point(running: Gateway, before: int) -> float:
-    """Once it is quiet, which takes no more than a minute. `before` is what the journal took up when it was empty."""
+def bytes_per_point(running: Gateway) -> float:
+    """Once it is quiet, which takes no more than a minute."""
     journal = running.folder / "data" / "journal"
-    still = 0
-    seen = on_disk(journal)
+    still, seen = 0, on_disk(journal)
     for _ in range(60):
         running.survives(1)
         still = still + 1 if on_disk(journal) == seen else 0
@@ -345,11 +344,7 @@ def bytes_per_point(running: Gateway, before: int) -> float:
     points = running.sink("cloud")["pending"]
     running.check_accounts()
     running.stop()
-    return float((on_disk(journal) - before) / points)
-
-
-def empty_bytes(folder: Path) -> int:
-    return on_disk(folder / "data" / "journal")
+    return float(on_disk(journal) / points)
 
 
 def steady(folder: Path) -> Figures:
@@ -362,10 +357,9 @@ def steady(folder: Path) -> Figures:
     }
     try:
         with gateway(folder, sections) as running:
-            before = empty_bytes(folder)
             running.survives(RECORD_S / 3)
             server.stop()
-            return {"bytes_per_point": round(bytes_per_point(running, before), 2)}
+            return {"bytes_per_point": round(bytes_per_point(running), 2)}
     finally:
         server.stop()
 
@@ -389,13 +383,12 @@ def slow(folder: Path) -> Figures:
     try:
         with gateway(folder, sections) as running:
             running.wait(lambda: bool(running.link("floor")["online"]), 60)
-            before = empty_bytes(folder)
             with program("tests.benchmarks.recording", broker.port, RECORD_S) as machines:
                 if machines.wait(RECORD_S + 60):
                     raise SystemExit("the recording was not published")
             expected = recording.DEVICES * recording.TAGS * RECORD_S
             watch(running, lambda: running.sink("cloud")["pending"] >= expected, 30)
-            return {"bytes_per_point_slow_groups": round(bytes_per_point(running, before), 2)}
+            return {"bytes_per_point_slow_groups": round(bytes_per_point(running), 2)}
     finally:
         broker.stop()
 

@@ -93,19 +93,52 @@ class Proxies(Cable):
 
 
 def run(size: int, seed: int, tell: Callable[[str], None]) -> dict[str, int]:
-    """`size` incidents."""
-    chance = random.Random(seed)
-    account = Account()
-    proxied = math.ceil(size / BY_PROXY)
+    """`size` incidents. What is `skipped` because there can be no network of the kernel is a proxy's work as well;
+    everything is where a counterpart is missing."""
+    trial = Trial(random.Random(seed), size, tell)
+    routed = size - math.ceil(size / BY_PROXY)
+    skipped = 0
     try:
         with _routed() as (site, cable):
-            _incidents(site, cable, _plan(size - proxied, cable.kinds, chance), account, tell)
+            trial.incidents(site, cable, routed)
     except pytest.skip.Exception as why:
-        tell(f"no incident is the kernel's, all are a proxy's: {why}")
-        proxied = size
-    with _proxied() as (site, cable):
-        _incidents(site, cable, _plan(proxied, cable.kinds, chance), account, tell)
-    return account.result(size)
+        tell(f"no incident is the kernel's: {why}")
+        skipped = routed
+    try:
+        with _proxied() as (site, cable):
+            trial.incidents(site, cable, size - routed + skipped)
+    except pytest.skip.Exception as why:
+        tell(f"there were no incidents: {why}")
+        skipped = size
+    return trial.account.result(trial.done) | {"skipped": skipped}
+
+
+class Trial:
+    def __init__(self, chance: random.Random, size: int, tell: Callable[[str], None]) -> None:
+        self.account = Account()
+        self.done = 0
+        self._chance = chance
+        self._size = size
+        self._tell = tell
+
+    def incidents(self, site: Site, cable: Cable, number: int) -> None:
+        is_wary = False  # after a cut a link waits longer each time, until a minute went well
+        for incident in _plan(number, cable.kinds, self._chance):
+            own = Account()
+            try:
+                if site.gateway.process.poll() is not None:
+                    site.gateway.start()
+                elif is_wary:
+                    site.gateway.restart()
+                _incident(site, cable, incident, own)
+            except Failure as failure:
+                own.failures.append(str(failure))
+            if not own.is_exact:
+                self._tell(f"{incident}: {own}")
+            self.account.include(own)
+            self.done += 1
+            self._tell(f"partitions: {self.done} of {self._size}")
+            is_wary = "broker" in incident.ends
 
 
 def _plan(size: int, kinds: Sequence[Cut | Mode], chance: random.Random) -> Iterator[Incident]:
@@ -115,27 +148,6 @@ def _plan(size: int, kinds: Sequence[Cut | Mode], chance: random.Random) -> Iter
         ends = chance.choice([("broker",), ("cloud",), ("broker", "cloud")])
         lasts_s = SHORTEST_S * (LONGEST_S / SHORTEST_S) ** chance.random()
         yield Incident(kinds[(offset + number) % len(kinds)], ends, lasts_s)
-
-
-def _incidents(
-    site: Site, cable: Cable, incidents: Iterator[Incident], account: Account, tell: Callable[[str], None]
-) -> None:
-    is_wary = (
-        False  # a link trusts a broker again after a minute that went well, and waits longer and longer until then
-    )
-    for incident in incidents:
-        own = Account()
-        try:
-            if site.gateway.process.poll() is not None:
-                site.gateway.start()
-            elif is_wary:
-                site.gateway.restart()
-            _incident(site, cable, incident, own)
-        except Failure as failure:
-            own.failures.append(str(failure))
-        is_wary = "broker" in incident.ends
-        account.include(own)
-        tell(f"{incident}: {'exact' if own.is_exact else own}")
 
 
 def _incident(site: Site, cable: Cable, incident: Incident, account: Account) -> None:

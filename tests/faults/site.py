@@ -107,6 +107,7 @@ class Site:
         """Publish no more, wait until the gateway has delivered everything, and compare."""
         sent = publisher.finish()
         try:
+            assert sent, "nothing was published"
             assert sent == list(range(self._first, self._first + len(sent))), "the broker did not take every message"
             self.gateway.wait(lambda: has(self.influx, sent[-1]), seconds)
             self.gateway.wait_delivered("cloud", seconds=seconds)
