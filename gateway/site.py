@@ -31,7 +31,11 @@ class JournalSettings(Settings):
     )
     segment_bytes: int = Field(64 << 20, ge=1 << 20, description="the size at which a new segment file is begun")
     segment_age: Duration = Field(parse_duration("6h"), gt=0, description="the age at which one is begun at the latest")
-    max_bytes: int = Field(10 << 30, ge=4 << 20, description="the most that the journal may take up on disk")
+    max_bytes: int = Field(
+        10 << 30,
+        ge=4 << 20,
+        description="the most that the journal may take up on disk, beside 20 MiB for logs and a reserve",
+    )
     retention: Duration = Field(
         parse_duration("7d"),
         gt=0,

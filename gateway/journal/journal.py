@@ -166,7 +166,7 @@ class Journal:
         """Commit, until `stop`. A sick disk is tried again for ever; after `stop`, `FAILURES` are raised."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tidying = tasks.create_task(self._tidy(), name="journal upkeep")
+                tidying = tasks.create_task(self._keep_tidy(), name="journal upkeep")
                 events = tasks.create_task(self._keep_events(self.calendar.stamp()), name="journal events")
                 scans = tasks.create_task(self._keep_scans(self.calendar.stamp()), name="journal telemetry")
                 await asyncio.wait((events, scans))
@@ -174,10 +174,14 @@ class Journal:
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    async def _tidy(self) -> None:
+    async def _keep_tidy(self) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
-            await self._upkeep.tidy()
+            await self.tidy()
+
+    async def tidy(self) -> None:
+        """The upkeep, which `run` does once a second."""
+        await self._upkeep.tidy()
 
     async def _keep_events(self, stamp: Stamp) -> None:
         lane = self._events

@@ -35,6 +35,9 @@ from gateway.model import Schema
 
 _NAME = re.compile(rf"({'|'.join(stream.name.lower() for stream in Stream)})-(\d{{8}})\.db")
 
+_ROW_BYTES = 40
+"""What a row takes up beside its body."""
+
 _metadata = MetaData()
 _about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
 _schema = Table("schema", _metadata, Column("number", Integer, primary_key=True), Column("body", BLOB, nullable=False))
@@ -112,6 +115,7 @@ class Segment:
         self._seal = seal
         self._schemas: dict[int, Schema] = {}
         self._numbers: dict[bytes, int] = {}
+        self._size = 0
 
     @classmethod
     def create(cls, name: Name, path: Path, keys: KeyRing, boot: str) -> Segment:
@@ -172,19 +176,21 @@ class Segment:
 
     def append(self, records: Sequence[Record]) -> None:
         """Sealed, written in one transaction, and on disk when this returns."""
-        assert self._seal is not None
-        rows: list[dict[str, object]] = []
-        for record in records:
-            origin = record.origin
-            row = {"seq": record.seq, "stop": record.stop, "points": record.points, "total": record.total}
-            row |= {"time": origin.time, "monotonic": origin.monotonic, "trusted": int(origin.trusted)}
-            rows.append(row | {"body": self._seal.close(record.content, self._place(*row.values()))})
+        rows = [self._row_of(record) for record in records]
         with self._engine.begin() as connection:
             connection.execute(insert(_chunk), rows)
+        self._size += sum(_ROW_BYTES + len(body) for row in rows if isinstance(body := row["body"], bytes))
+
+    def _row_of(self, record: Record) -> dict[str, int | bytes]:
+        assert self._seal is not None
+        origin = record.origin
+        row = {"seq": record.seq, "stop": record.stop, "points": record.points, "total": record.total}
+        row |= {"time": origin.time, "monotonic": origin.monotonic, "trusted": int(origin.trusted)}
+        return {**row, "body": self._seal.close(record.content, self._place(*row.values()))}
 
     def size(self) -> int:
-        """Bytes on disk, without the write-ahead log, which is bounded."""
-        return self.path.stat().st_size
+        """Bytes that the file takes up, or will once the write-ahead log has been brought in."""
+        return max(self._size, self.path.stat().st_size)
 
     def number_of(self, schema: Schema) -> int:
         """The number that chunks of this segment call a schema by; it is stored before it is used."""

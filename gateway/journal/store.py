@@ -345,12 +345,12 @@ class Store:
     # Housekeeping
 
     def size(self) -> int:
-        """Bytes on disk."""
-        total = 0
-        for path in self._directory.iterdir():
+        """Bytes on disk, without the write-ahead logs and the reserve, which are bounded."""
+        total = (self._directory / "catalog.db").stat().st_size
+        for number, entry in self.closed.items():
             with suppress(FileNotFoundError):
-                total += path.stat().st_size
-        return total
+                total += self._path(Name(entry.stream, number)).stat().st_size
+        return total + sum(segment.size() for segment in self._open.values())
 
     def remove(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """The catalogue first and the file after: what a crash leaves in between is found at the next start. On a full

@@ -124,9 +124,15 @@ def _are_alike(one: Scan, other: Scan) -> bool:
 
 
 def _fingerprint(planes: Sequence[Plane], status: Statuses | None, columns: Mask | None) -> _Fingerprint:
-    values = tuple(tuple(plane) if plane.dtype == object else plane.tobytes() for plane in planes)
+    """Of what is there; values that are not mean nothing."""
+    at, values = 0, []
+    for plane in planes:
+        there = plane if columns is None else plane[columns[at : at + len(plane)]]
+        values.append(tuple(there) if there.dtype == object else there.tobytes())
+        at += len(plane)
+    doubts = None if status is None else status if columns is None else status[columns]
     return (
         *values,
-        None if status is None or not status.any() else status.tobytes(),
+        None if doubts is None or not doubts.any() else doubts.tobytes(),
         None if columns is None else columns.tobytes(),
     )

@@ -15,7 +15,7 @@ from gateway.journal.catalog import Entry, Loss
 from gateway.journal.chunk import Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import Ranges
-from gateway.journal.store import FAILURES
+from gateway.journal.store import FAILURES, Store
 from gateway.model import DataLost
 from gateway.site import JournalSettings
 
@@ -120,7 +120,7 @@ class Upkeep:
         journal = self._journal
         async with self._evicting:
             while await journal.own(journal.store.size) > self._settings.max_bytes:
-                victim = _victim(journal.store.closed)
+                victim = await journal.own(lambda: _victim(journal.store))
                 if victim is None:
                     return
                 await self._drop(victim, journal.store.closed[victim], _FULL)
@@ -194,7 +194,14 @@ def _event(loss: Loss) -> DataLost:
     return DataLost(loss.time, loss.points, loss.reason, loss.stream.name.lower(), loss.since, loss.until)
 
 
-def _victim(closed: dict[int, Entry]) -> int | None:
-    """Telemetry before events, low priority before high, old before new."""
-    order = sorted(closed, key=lambda number: (-closed[number].stream, number))
-    return order[0] if order else None
+def _victim(store: Store) -> int | None:
+    """Telemetry before events, low priority before high, old before new. Where the least important is in an open
+    segment only, that is closed for it."""
+    least = max((*(entry.stream for entry in store.closed.values()), *store.opened()), default=None)
+    if least is None:
+        return None
+    mine = [number for number, entry in store.closed.items() if entry.stream is least]
+    if not mine:
+        store.rotate(least)
+        mine = [number for number, entry in store.closed.items() if entry.stream is least]
+    return min(mine, default=None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from gateway.model import (
 )
 from tests.gateway.sinks.samples import START, rows
 from tests.parts.influxd import Influxd, influxd
+from tests.parts.postgres import Postgres, postgres
 from tests.parts.process import free_port
 from tests.parts.victoria import Victoria, victoria
 
@@ -128,6 +131,52 @@ class VictoriaMetrics(Stand):
         return len(self.server.export('{__name__="alarms_active",alarm="hot"}').get("alarms_active", []))
 
 
+class Sqlite(Stand):
+    sink = "sql"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def settings(self) -> dict[str, object]:
+        return {"url": f"sqlite:///{self.directory}/plant.db"}
+
+    def unreachable(self) -> dict[str, object]:
+        (self.directory / "file").touch()
+        return {"url": f"sqlite:///{self.directory}/file/plant.db"}
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.directory / "plant.db")) as connection:
+            return connection.execute(text).fetchall()
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        place = f"tag_group = '{group}' and tag = '{tag}'"
+        return self.query(f"select time_ns, value from telemetry where {place} order by time_ns")
+
+    def alarms(self) -> int:
+        return len(self.query("select * from events where type = 'AlarmChanged' and subject = 'hot'"))
+
+
+class PostgreSql(Sqlite):
+    def __init__(self, server: Postgres) -> None:
+        self.server = server
+        self.database = server.create("plant")
+
+    def settings(self) -> dict[str, object]:
+        return {"url": self.server.url(self.database), "password": {"file": self.server.secret}}
+
+    def unreachable(self) -> dict[str, object]:
+        return {"url": f"postgresql://plant@127.0.0.1:{free_port()}/plant"}
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        return self.server.query(text, self.database)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Postgres]:
+    with postgres() as part:
+        yield part
+
+
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
     with influxd(tmp_path_factory.mktemp("influxd")) as part:
@@ -140,18 +189,27 @@ def victoria_metrics(tmp_path: Path) -> Iterator[Victoria]:
         yield part
 
 
+_HERE: dict[str, Callable[[Path], Stand]] = {"files": Files, "sqlite": Sqlite}
+_SERVERS: dict[str, Callable[..., Stand]] = {
+    "influx": Influx,
+    "victoria_metrics": VictoriaMetrics,
+    "postgresql": PostgreSql,
+}
+
+
 @pytest.fixture(
     params=[
         pytest.param("files"),
         pytest.param("influx", marks=pytest.mark.real("influxd")),
         pytest.param("victoria_metrics", marks=pytest.mark.real("victoria-metrics")),
+        pytest.param("sqlite"),
+        pytest.param("postgresql", marks=pytest.mark.real("postgresql")),
     ]
 )
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
-    if request.param == "files":
-        return Files(tmp_path)
-    server = request.getfixturevalue(request.param)
-    return Influx(server) if request.param == "influx" else VictoriaMetrics(server)
+    if request.param in _HERE:
+        return _HERE[request.param](tmp_path)
+    return _SERVERS[request.param](request.getfixturevalue(request.param))
 
 
 def make(stand: Stand, settings: dict[str, object]) -> Sink:

@@ -21,6 +21,7 @@ need ip iproute2
 need mmdebstrap mmdebstrap
 [ -x /usr/lib/podman/netavark ] || missing="$missing netavark"
 [ -x /usr/lib/podman/aardvark-dns ] || missing="$missing aardvark-dns"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 need gcc gcc
 need pkg-config pkg-config
 [ -e /usr/include/modbus/modbus.h ] || missing="$missing libmodbus-dev libc6-dev"

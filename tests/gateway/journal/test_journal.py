@@ -24,13 +24,16 @@ from gateway.site import JournalSettings
 from tests.gateway.build import NOW, group, scan
 
 of = group("float64", "float64")
+KEYS = KeyRing(b"k" * 32)
 NORMAL = Stream.NORMAL
 QUICK = JournalSettings.model_validate({"commit_interval": "5ms", "segment_bytes": 1 << 20})
 
 
 @asynccontextmanager
-async def opened(path: Path, *sinks: str, settings: JournalSettings = QUICK) -> AsyncIterator[Journal]:
-    journal = Journal(path, KeyRing(b"k" * 32), ManualClock(), settings)
+async def opened(
+    path: Path, *sinks: str, settings: JournalSettings = QUICK, clock: ManualClock | None = None, **changes: object
+) -> AsyncIterator[Journal]:
+    journal = Journal(path, KEYS, clock or ManualClock(), settings.model_copy(update=changes))
     await journal.open(sinks)
     running = asyncio.create_task(journal.run())
     yield journal
@@ -60,6 +63,17 @@ async def read_all(journal: Journal, sink: str = "cloud") -> list[float]:
             journal.settle(sink, [chunk])
             assert balanced(journal, sink)
     return values
+
+
+async def read_times(journal: Journal, sink: str = "cloud") -> list[tuple[int, int]]:
+    """Source and gateway time of all rows that are pending, which are settled."""
+    times: list[tuple[int, int]] = []
+    while work := journal.deliveries[sink, NORMAL].next():
+        for chunk in await journal.read(NORMAL, *work, 10**6):
+            for rows in chunk.rows:
+                times += zip(rows.source_time.tolist(), rows.gateway_time.tolist(), strict=True)
+            journal.settle(sink, [chunk])
+    return times
 
 
 async def test_acknowledged_means_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +166,7 @@ async def test_what_every_sink_has_leaves_the_disk(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         await put(journal, 1)
         await read_all(journal)
-        await journal._upkeep.tidy()
+        await journal.tidy()
     assert not (tmp_path / "normal-00000001.db").exists()
     assert (tmp_path / "normal-00000002.db").exists()
 
@@ -169,11 +183,11 @@ async def test_a_full_journal_drops_the_oldest_and_says_so(tmp_path: Path) -> No
                 journal.append(Scan(wide, NOW + i, NOW + i, (chance.random(10_000),)))
             await put(journal, 0)
             assert balanced(journal)
-            await journal._upkeep.tidy()
+            await journal.tidy()
         account = journal.statistics("cloud")
         assert account.dropped > 0
         assert account.pending > 0
-        await journal._upkeep.tidy()
+        await journal.tidy()
         events = await journal.read(Stream.EVENTS, *(journal.deliveries["cloud", Stream.EVENTS].next() or (0, 0)), 99)
         assert any(isinstance(event, DataLost) and event.points for chunk in events for event in chunk.events)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 8 << 20
@@ -251,7 +265,7 @@ async def test_a_disk_full_of_what_was_delivered_makes_room(tmp_path: Path, monk
     monkeypatch.setattr(Store, "commit", full)
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
     async with opened(tmp_path, "cloud") as journal:
-        await journal._upkeep.tidy()
+        await journal.tidy()
         await put(journal, 2)
         assert await read_all(journal) == [2]
         assert journal.failing == ""
@@ -304,10 +318,10 @@ async def test_small_commits_do_not_make_large_files(tmp_path: Path) -> None:
 async def test_the_size_is_held_whatever_the_commits_are_like(tmp_path: Path) -> None:
     small = JournalSettings.model_validate({"commit_interval": "5ms", "segment_bytes": 1 << 20, "max_bytes": 4 << 20})
     noise = np.random.default_rng(1)
-    wide = group(*["float64"] * 200, device="wide")
+    wide = group(*["float64"] * 1000, device="wide")
     async with opened(tmp_path, "cloud", settings=small) as journal:
-        for i in range(1500):
-            journal.append(Scan(wide, NOW + i, NOW + i, (noise.random(200),)))
+        for i in range(700):
+            journal.append(Scan(wide, NOW + i, NOW + i, (noise.random(1000),)))
             await put(journal, i)
         assert journal.statistics("cloud").dropped > 0
         assert balanced(journal)

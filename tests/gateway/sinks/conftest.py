@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.gateway.sinks.databases import PostgresPlace
 from tests.parts.influxd import Influxd, influxd
+from tests.parts.postgres import Postgres, postgres
 from tests.parts.victoria import Victoria, victoria
 
 
@@ -18,3 +20,15 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
 def victoria_metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victoria]:
     with victoria(tmp_path_factory.mktemp("victoria")) as part:
         yield part
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    with postgres() as part:
+        yield part
+
+
+@pytest.fixture
+def post(postgresql: Postgres) -> PostgresPlace:
+    """An empty database."""
+    return PostgresPlace(postgresql, postgresql.create("plant"))
