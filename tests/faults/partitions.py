@@ -34,7 +34,7 @@ BY_PROXY = 3
 """Every so many incidents."""
 BEFORE_S = 0.3
 AFTER_S = 0.2
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0 + LONGEST_S
 
 
 @dataclass(frozen=True, slots=True)
