@@ -71,14 +71,19 @@ def validate(model: type[Model], node: Node, keys: Keys, report: Report) -> Mode
 
 def _rebase(settings: Model, node: Node) -> Model:
     """The settings with their paths seen from where this process stands."""
-    changes: dict[str, object] = {}
-    for name, value in settings:
-        inner = node.child(name) or node
-        if isinstance(value, BaseModel):
-            changes[name] = _rebase(value, inner)
-        elif isinstance(value, Path):
-            changes[name] = Path(inner.place.file).parent / value
+    values = {name: _seen_from(value, node.child(name) or node) for name, value in settings}
+    changes = {name: value for name, value in values.items() if value is not getattr(settings, name)}
     return settings.model_copy(update=changes) if changes else settings
+
+
+def _seen_from(value: object, node: Node) -> object:
+    if isinstance(value, BaseModel):
+        return _rebase(value, node)
+    if isinstance(value, Path):
+        return Path(node.place.file).parent / value
+    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
+        return {name: _seen_from(each, node.child(name) or node) for name, each in value.items()}
+    return value
 
 
 def choose(kind: str, node: Node, keys: Keys, report: Report) -> ModuleType | None:

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import pkgutil
 import re
+from importlib import metadata
 from types import ModuleType
 
 from gateway.errors import ConfigError
@@ -35,11 +36,20 @@ def load(kind: str, name: str) -> ModuleType:
     try:
         module = importlib.import_module(f"{PACKAGES[kind]}.{name}")
     except ImportError as error:
-        raise ConfigError(f"the {kind} {name} cannot be loaded: {error}") from error
+        raise ConfigError(f"the {kind} {name} cannot be loaded: {error}{_cure(name)}") from error
     missing = [export for export in EXPORTS[kind] if not hasattr(module, export)]
     if missing:
         raise ConfigError(f"{module.__name__} is not a {kind}: it lacks {', '.join(missing)}")
     return module
+
+
+def _cure(name: str) -> str:
+    """What to install for a plugin with libraries of its own: they are the extra that is called like the plugin."""
+    try:
+        extras = metadata.metadata("edgeward").get_all("Provides-Extra") or []
+    except metadata.PackageNotFoundError:
+        return ""
+    return f"; install its libraries: pip install 'edgeward[{name}]'" if name in extras else ""
 
 
 def usable(kind: str) -> dict[str, ModuleType]:

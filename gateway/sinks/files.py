@@ -9,23 +9,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import msgspec
-import numpy as np
-import orjson
 from pydantic import Field
 
 from gateway import contracts, fields
 from gateway.clock import SECOND
 from gateway.contracts import Ability, Repeats
 from gateway.errors import ConnectionLost
-from gateway.model import AnyEvent, Quality, Rows
-from gateway.sinks._rows import marks, moments, times
+from gateway.model import AnyEvent, Rows
+from gateway.sinks._json import Message, event_messages, row_messages
 
 _BLOCK = 64 * 1024
 
@@ -48,10 +45,10 @@ class Sink(contracts.Sink):
         self._place = {"site": site, "cell": cell}
 
     async def write(self, rows: Sequence[Rows]) -> None:
-        await self._do("telemetry", lambda: row_lines(rows, self._place))
+        await self._do("telemetry", lambda: _lines(row_messages(rows, self._place)))
 
     async def report(self, events: Sequence[AnyEvent]) -> None:
-        await self._do("events", lambda: event_lines(events, self._place))
+        await self._do("events", lambda: _lines(event_messages(events, self._place)))
 
     async def close(self) -> None:
         self._hand.shutdown(wait=False)
@@ -105,33 +102,9 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def row_lines(batches: Iterable[Rows], place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
-    """Each line with its gateway time. A value that is bad or no finite number is null, with its code in `quality`;
-    one that is not there is left out."""
-    for rows in batches:
-        yield from _lines(rows, dict(place) | {"device": rows.schema.device, "group": rows.schema.group})
-
-
-def _lines(rows: Rows, place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
-    names = [column.name for column in rows.schema.columns]
-    codes = marks(rows)
-    for row, source_time in enumerate(times(rows.source_time)):
-        gateway_time = int(rows.gateway_time[row])
-        values = [value for plane in rows.values for value in plane[row]]
-        status = codes[row].tolist()
-        there = range(len(names)) if rows.present is None else np.flatnonzero(rows.present[row]).tolist()
-        for time, columns in moments(source_time, there):
-            line = {"time": time, "gateway_time": gateway_time, **place}
-            line["values"] = {names[i]: None if status[i] >> 30 >= Quality.BAD else values[i] for i in columns}
-            line["quality"] = {names[i]: status[i] for i in columns if status[i]}
-            yield gateway_time, orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-
-
-def event_lines(events: Iterable[AnyEvent], place: Mapping[str, str]) -> Iterator[tuple[int, bytes]]:
-    """Each line with the event's time; `type` names the kind of event."""
-    for event in events:
-        line = dict(place) | msgspec.to_builtins(event)
-        yield event.time, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+def _lines(messages: Iterable[Message]) -> Iterator[tuple[int, bytes]]:
+    """Each with its gateway time, or the event's."""
+    return ((message.gateway_time, message.body + b"\n") for message in messages)
 
 
 def _day(time: int) -> str:

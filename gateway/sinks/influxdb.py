@@ -6,11 +6,8 @@ length, so its connection pool is replaced by ours.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-from base64 import b64encode
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -21,12 +18,13 @@ from pydantic import Field, field_validator, model_validator
 from gateway import contracts, fields
 from gateway.clock import MILLISECOND
 from gateway.contracts import Ability, Repeats
-from gateway.errors import ConnectionLost, SinkHeld
+from gateway.errors import SinkHeld
 from gateway.fields import Duration, Secret, parse_duration
 from gateway.model import AnyEvent, Rows
 from gateway.sinks._line import Dialect, Renderer, Unsigned
 from gateway.sinks._point import render_events
-from gateway.sinks._transport import Pool
+from gateway.sinks._secret import basic, header_value
+from gateway.sinks._transport import Courier, Pool
 
 Post: TypeAlias = Callable[[bytes], None]
 
@@ -95,7 +93,7 @@ class Settings(fields.SinkSettings):
 
 
 class Sink(contracts.Sink):
-    """Renders and sends on one thread of its own, which alone touches the connection."""
+    """Renders and sends on one thread of its own."""
 
     def __init__(self, settings: Settings, site: str, cell: str) -> None:
         self.ability = settings.ability
@@ -103,33 +101,25 @@ class Sink(contracts.Sink):
         self._site = site
         self._cell = cell
         self._renderer = Renderer(site, cell, settings.dialect)
-        self._timeout_s = settings.timeout / 1e9
-        self._pool = Pool(self._timeout_s, settings.ca_file)
+        self._pool = Pool(settings.timeout / 1e9, settings.ca_file)
         self._post: Post | None = None
         if settings.version == "v2":
             # It costs 0.4 s and 30 MiB, so nobody else pays for it; and now, because later it would be held against the
             # time that the first request may take.
             import_module("influxdb_client")
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="influxdb")
+        self._courier = Courier("influxdb", settings.url, settings.timeout / 1e9)
 
     async def write(self, rows: Sequence[Rows]) -> None:
-        await self._run(lambda: self._send(self._renderer.render(rows)))
+        await self._courier.run(lambda: self._send(self._renderer.render(rows)))
 
     async def report(self, events: Sequence[AnyEvent]) -> None:
-        await self._run(lambda: self._send(render_events(events, self._site, self._cell, self._settings.dialect)))
+        dialect = self._settings.dialect
+        await self._courier.run(lambda: self._send(render_events(events, self._site, self._cell, dialect)))
 
     async def close(self) -> None:
         """At once: a request that hangs is not waited for."""
         self._pool.clear()
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, work: Callable[[], None]) -> None:
-        """On the sink's thread. Where it hangs, in a name look-up say, the next call waits, no longer."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except TimeoutError:
-            raise ConnectionLost(f"{self._settings.url} gave no answer within {self._timeout_s:g} s") from None
+        self._courier.close()
 
     def _send(self, body: bytes) -> None:
         if not body:
@@ -149,8 +139,7 @@ def _post_v1(settings: Settings, pool: Pool) -> Post:
     url = f"{settings.url}/write?{urlencode({key: value for key, value in query.items() if value})}"
     headers = {"Content-Type": "text/plain; charset=utf-8"}
     if settings.password is not None:
-        user = f"{settings.username}:{_reveal(settings.password)}"
-        headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
+        headers["Authorization"] = basic(str(settings.username), settings.password)
     if settings.gzip:
         headers["Content-Encoding"] = "gzip"
 
@@ -164,7 +153,7 @@ def _post_v2(settings: Settings, pool: Pool) -> Post:
     from influxdb_client.client.influxdb_client import InfluxDBClient
     from influxdb_client.client.write_api import SYNCHRONOUS
 
-    token = "" if settings.token is None else _header_value(_reveal(settings.token))
+    token = "" if settings.token is None else header_value(settings.token)
     bucket, org = str(settings.bucket), str(settings.org)
     client = InfluxDBClient(settings.url, token, org=org)
     client.api_client.rest_client.pool_manager = pool  # type: ignore[assignment]
@@ -176,21 +165,6 @@ def _post_v2(settings: Settings, pool: Pool) -> Post:
         api.write(bucket, org, body)  # in nanoseconds, its default
 
     return post
-
-
-def _reveal(secret: Secret) -> str:
-    """Raises `SinkHeld`, in whose words the secret never stands."""
-    try:
-        return secret.reveal()
-    except LookupError as error:
-        raise SinkHeld(str(error)) from None
-
-
-def _header_value(token: str) -> str:
-    """What no header can carry would be quoted, secret as it is, in the error of whoever tries."""
-    if not token.isprintable() or not token.isascii():
-        raise SinkHeld("the token holds characters that an HTTP header cannot carry")
-    return token
 
 
 _POSTS: dict[str, Callable[[Settings, Pool], Post]] = {"v1": _post_v1, "v2": _post_v2}

@@ -29,6 +29,8 @@ from gateway.model import (
 )
 from tests.gateway.sinks.samples import START, rows
 from tests.parts.influxd import Influxd, influxd
+from tests.parts.nats import Nats, nats_server
+from tests.parts.nginx import Nginx, nginx
 from tests.parts.postgres import Postgres, postgres
 from tests.parts.process import free_port
 from tests.parts.victoria import Victoria, victoria
@@ -131,6 +133,50 @@ class VictoriaMetrics(Stand):
         return len(self.server.export('{__name__="alarms_active",alarm="hot"}').get("alarms_active", []))
 
 
+class Http(Stand):
+    sink = "http"
+
+    def __init__(self, server: Nginx) -> None:
+        self.server = server
+
+    def settings(self) -> dict[str, object]:
+        return {"url": f"{self.server.url}/ingest"}
+
+    def unreachable(self) -> dict[str, object]:
+        return {"url": f"http://127.0.0.1:{free_port()}"}
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        return [record for body in self.server.bodies() for record in json.loads(body).get(kind, [])]
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        found = [row for row in self.records("rows") if row["group"] == group]
+        return [(row["time"], row["values"][tag]) for row in found if tag in row["values"]]
+
+    def alarms(self) -> int:
+        return sum(event.get("alarm") == "hot" for event in self.records("events"))
+
+
+class JetStream(Stand):
+    sink = "nats"
+
+    def __init__(self, server: Nats) -> None:
+        self.server = server
+        server.make()
+
+    def settings(self) -> dict[str, object]:
+        return {"url": self.server.url}
+
+    def unreachable(self) -> dict[str, object]:
+        return {"url": f"nats://127.0.0.1:{free_port()}"}
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        rows = [json.loads(each.body) for each in self.server.kept() if each.subject.endswith(f".{group}")]
+        return [(row["time"], row["values"][tag]) for row in rows if tag in row["values"]]
+
+    def alarms(self) -> int:
+        return sum(each.subject.endswith(".events.AlarmChanged") for each in self.server.kept())
+
+
 class Sqlite(Stand):
     sink = "sql"
 
@@ -189,11 +235,25 @@ def victoria_metrics(tmp_path: Path) -> Iterator[Victoria]:
         yield part
 
 
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Nginx]:
+    with nginx(tmp_path) as part:
+        yield part
+
+
+@pytest.fixture(scope="module")
+def jetstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    with nats_server(tmp_path_factory.mktemp("nats")) as part:
+        yield part
+
+
 _HERE: dict[str, Callable[[Path], Stand]] = {"files": Files, "sqlite": Sqlite}
 _SERVERS: dict[str, Callable[..., Stand]] = {
     "influx": Influx,
     "victoria_metrics": VictoriaMetrics,
     "postgresql": PostgreSql,
+    "web": Http,
+    "jetstream": JetStream,
 }
 
 
@@ -204,6 +264,8 @@ _SERVERS: dict[str, Callable[..., Stand]] = {
         pytest.param("victoria_metrics", marks=pytest.mark.real("victoria-metrics")),
         pytest.param("sqlite"),
         pytest.param("postgresql", marks=pytest.mark.real("postgresql")),
+        pytest.param("web", marks=pytest.mark.real("nginx")),
+        pytest.param("jetstream", marks=pytest.mark.real("nats-server")),
     ]
 )
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:

@@ -63,6 +63,16 @@ def test_a_plugin_whose_library_is_missing_says_which(shelf: Path) -> None:
     assert plugins.usable("sink") == {}
 
 
+def test_a_plugin_with_libraries_of_its_own_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "gateway.sinks.nats", raising=False)
+    for module in ["nats", *(name for name in sys.modules if name.startswith("nats."))]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=r"the sink nats cannot be loaded: .*; .*pip install 'edgeward\[nats\]'"):
+        plugins.load("sink", "nats")
+    assert "nats" not in plugins.usable("sink")
+    assert "files" in plugins.usable("sink")
+
+
 @pytest.mark.parametrize("kind", sorted(plugins.PACKAGES))
 def test_every_plugin_that_we_ship_is_one(kind: str) -> None:
     assert plugins.usable(kind)

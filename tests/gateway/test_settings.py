@@ -141,6 +141,18 @@ def test_a_path_is_relative_to_the_file_in_which_it_stands(tmp_path: Path) -> No
     assert configuration.files == (tmp_path / "plant.yaml", tmp_path / "more" / "sinks.yaml")
 
 
+def test_a_secret_in_a_mapping_is_relative_to_its_file_too(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "key").write_text("secret\n")
+    sink = "{sink: http, url: https://h/in, headers: {X-Plant: one, X-Key: {file: key}}}"
+    (tmp_path / "more" / "sinks.yaml").write_text(f"sinks: {{far: {sink}}}\n")
+    configuration = load(tmp_path / "plant.yaml", f"include: [more/sinks.yaml]\n{PLANT}")
+    (far,) = [sink for sink in configuration.sinks if sink.name == "far"]
+    headers = dict(far.settings)["headers"]
+    assert headers["X-Plant"] == "one"
+    assert headers["X-Key"].reveal() == "secret"
+
+
 def test_a_device_goes_before_its_template(tmp_path: Path) -> None:
     text = """\
 site: plant-1

@@ -11,6 +11,8 @@ need mosquitto_pub mosquitto-clients
 need mbpoll mbpoll
 need influxd influxdb
 need victoria-metrics victoria-metrics
+need nginx nginx-light
+need nats-server nats-server
 need coap-server-notls libcoap3-bin
 need node nodejs
 need npm npm

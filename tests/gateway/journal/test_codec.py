@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,3 +73,32 @@ def test_a_slow_signal_leaves_zeros_to_compress() -> None:
     scans = [scan(of, [1000 + i] * 50, NOW + i) for i in range(16)]
     body = np.frombuffer(codec.encode(scans), np.uint8)
     assert (body == 0).sum() > 0.4 * body.size
+
+
+@given(
+    st.sampled_from(["float32", "float64"]),
+    st.integers(0, 4),
+    st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=40),
+    st.lists(st.sampled_from([0.0, -0.0, float("nan"), float("inf"), 5e-324, 1e300, 2.0**53 + 2]), max_size=2),
+)
+def test_decimals_come_back_bit_for_bit(kind: str, digits: int, whole: list[int], odd: list[float]) -> None:
+    values = [number / 10**digits for number in whole] + odd
+    of = group(*[kind] * len(values))
+    with np.errstate(over="ignore"):
+        scans = [scan(of, values, NOW + i) for i in range(3)]
+    back = codec.decode(of.schema, 3, codec.encode(scans))
+    assert back.values[0][1].tobytes() == scans[1].values[0].tobytes()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_decimals_take_two_bytes(kind: str) -> None:
+    of = group(*[kind] * 1000)
+    decimals = codec.encode([scan(of, [i / 10 for i in range(1000)])])
+    assert len(decimals) < 2100
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_any_bytes_raise_nothing_but_codec_errors(body: bytes) -> None:
+    for kind in ("float32", "string", "bool"):
+        with contextlib.suppress(codec.CodecError):
+            codec.decode(group(kind, kind).schema, 2, body)

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Request:
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -29,9 +30,11 @@ class Exchange(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.requests.append(Request(self.path, headers, body, self.client_address[1]))
+        self.server.requests.append(Request(self.command, self.path, headers, body, self.client_address[1]))
         with contextlib.suppress(OSError):
             self.server.script(self)
+
+    do_PUT = do_POST  # noqa: N815 - what http.server looks for
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)

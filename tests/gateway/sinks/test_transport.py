@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from urllib3 import HTTPHeaderDict
 
-from gateway.errors import ChunkRejected, ServerFailed
+from gateway.errors import ChunkRejected, ConnectionLost, ServerFailed
 from gateway.sinks._transport import judge, retry_after
 
 
@@ -38,6 +38,11 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
         (b'{"message": 5}', '400: {"message": 5}'),
         (b'["odd"]', '400: ["odd"]'),
         (b"\xff\x00\x1b[31m", "400: \ufffd  [31m"),
+        (
+            b"<html>\n<title>400 Bad</title>\n<body class='a'>no such\nplace</body>",
+            "400: 400 Bad no such place",
+        ),  # nginx
+        (b"<" * 100_000, "400: " + "<" * 500),
         (b"", "400: no reason given"),
         (b"x" * 1000, "400: " + "x" * 500),
     ],
@@ -56,3 +61,8 @@ def test_delivered(status: int, body: bytes) -> None:
 def test_any_other_failure_of_the_server() -> None:
     with pytest.raises(ServerFailed, match="599"):
         judge(599, HTTPHeaderDict(), b"")
+
+
+def test_too_early_is_tried_again() -> None:
+    with pytest.raises(ConnectionLost, match="425"):
+        judge(425, HTTPHeaderDict(), b"")
