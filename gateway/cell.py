@@ -266,17 +266,17 @@ def _tell_alarms(before: Sequence[AlarmStatus], after: Sequence[AlarmStatus]) ->
 
 def _words(event: AnyEvent) -> tuple[str, str, int]:
     """What people should read in the log: what it is about and how it went, both of which make it a thing of its own;
-    the text; and how loud it is."""
+    the text; and how loud it is. No values: a log lies on some disk in the clear."""
     match event:
         case AlarmChanged():
-            text = f"alarm {event.alarm} is {event.state}: {event.message or event.tag} ({event.tag} = {event.value})"
+            text = f"alarm {event.alarm} is {event.state}: {event.message or event.tag} ({event.tag})"
             return f"alarm {event.alarm} {event.state}", text, logging.WARNING
         case DeviceChanged():
             text = f"device {event.device} is {event.state}" + (f": {event.reason}" if event.reason else "")
             level = logging.INFO if event.state is DeviceState.ONLINE else logging.WARNING
             return f"device {event.device} {event.state}", text, level
         case CommandDone():
-            text = f"write {event.tag} = {event.value} by {event.origin}: {event.outcome} {event.reason}".rstrip()
+            text = f"write {event.tag} by {event.origin}: {event.outcome} {event.reason}".rstrip()
             return f"write {event.tag} {event.outcome}", text, logging.WARNING
         case DataLost():
             return "lost", f"{event.points} points are lost: {event.reason}", logging.ERROR

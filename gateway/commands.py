@@ -37,26 +37,26 @@ def fit(tag: Tag, value: Value) -> Value:
     if tag.type is ValueType.BOOL or tag.type is ValueType.STRING:
         wanted = bool if tag.type is ValueType.BOOL else str
         if not isinstance(value, wanted):
-            raise CommandRefused(f"{tag.id} takes a {tag.type}, not {value!r}")
+            raise CommandRefused(f"{tag.id} takes a {tag.type}, not {type(value).__name__}")
         return value
     number = _number(tag, value)
     if tag.range is not None and not tag.range[0] <= number <= tag.range[1]:
-        raise CommandRefused(f"{number:g} is outside the range of {tag.id}, {tag.range[0]:g} to {tag.range[1]:g}")
+        raise CommandRefused(f"the value is outside the range of {tag.id}, {tag.range[0]:g} to {tag.range[1]:g}")
     return number
 
 
 def _number(tag: Tag, value: Value) -> int | float:
     if isinstance(value, bool | str) or (isinstance(value, float) and not math.isfinite(value)):
-        raise CommandRefused(f"{tag.id} takes a number, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes a number, not {type(value).__name__}")
     if tag.type.is_float:
         if abs(value) > _MOST_FLOAT:
             raise CommandRefused(f"{tag.id} cannot hold a number of that size")
         return float(value)
     if value != int(value):
-        raise CommandRefused(f"{tag.id} takes a whole number, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes a whole number, not {type(value).__name__}")
     low, high = _INTEGER_BITS[tag.type]
     if not low <= value <= high:
-        raise CommandRefused(f"{value} does not fit {tag.id}, which is {tag.type}")
+        raise CommandRefused(f"the value does not fit {tag.id}, which is {tag.type}")
     return int(value)
 
 

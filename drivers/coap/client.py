@@ -69,7 +69,7 @@ class Client:
         if route is None:
             raise CommandRefused(f"{tag.id} has no command")
         if isinstance(value, float) and not math.isfinite(value):
-            raise CommandRefused(f"{value} cannot be written as JSON")
+            raise CommandRefused("the value cannot be written as JSON")
         plain = route.is_text and isinstance(value, str)
         payload = str(value).encode() if plain else msgspec.json.encode(value)
         if len(payload) > MAX_COMMAND:

@@ -39,28 +39,28 @@ def landed(tag: Tag, value: Value) -> Value:
 
 def _bool(tag: Tag, value: Value) -> bool:
     if not isinstance(value, bool):
-        raise CommandRefused(f"{tag.id} takes true or false, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes true or false, not {type(value).__name__}")
     return value
 
 
 def _text(tag: Tag, settings: TagSettings, value: Value) -> bytes:
     if not isinstance(value, str) or "\0" in value:
-        raise CommandRefused(f"{tag.id} takes a text, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes a text, not {type(value).__name__}")
     try:
         letters = value.encode()
     except UnicodeEncodeError as error:
-        raise CommandRefused(f"{tag.id}: {value!r} cannot be written as UTF-8") from error
+        raise CommandRefused(f"{tag.id}: the text cannot be written as UTF-8") from error
     if len(letters) > (settings.length or 0):
-        raise CommandRefused(f"{tag.id} holds {settings.length} bytes, not the {len(letters)} of {value!r}")
+        raise CommandRefused(f"{tag.id} holds {settings.length} bytes, and the text has {len(letters)}")
     padded = np.frombuffer(letters.ljust(2 * settings.count, b"\0"), np.uint8)
     return padded[arrangement(settings.order, len(padded))[::-1]].tobytes()
 
 
 def _number(tag: Tag, settings: TagSettings, value: Value) -> bytes:
     if isinstance(value, (bool, str)) or not -_LARGEST <= value <= _LARGEST:
-        raise CommandRefused(f"{tag.id} takes a number, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes a number, not {type(value).__name__}")
     if tag.range is not None and not tag.range[0] <= value <= tag.range[1]:
-        raise CommandRefused(f"{value} is outside the range of {tag.id}, {tag.range[0]:g} to {tag.range[1]:g}")
+        raise CommandRefused(f"the value is outside the range of {tag.id}, {tag.range[0]:g} to {tag.range[1]:g}")
     raw = (value - settings.offset) / settings.scale if settings.is_scaled else value
     dtype = settings.raw_type.dtype
     number = _real(tag, raw, settings) if settings.raw_type.is_float else _whole(tag, raw, settings)
@@ -73,14 +73,14 @@ def _number(tag: Tag, settings: TagSettings, value: Value) -> bytes:
 def _real(tag: Tag, raw: float, settings: TagSettings) -> float:
     most = float(np.finfo(settings.raw_type.value).max)
     if not -most <= raw <= most:
-        raise CommandRefused(f"{tag.id}: {raw} does not fit into {settings.raw_type}")
+        raise CommandRefused(f"{tag.id}: the value does not fit into {settings.raw_type}")
     return raw
 
 
 def _whole(tag: Tag, raw: float, settings: TagSettings) -> int:
     limits = np.iinfo(settings.raw_type.value)
     if not math.isfinite(raw) or not limits.min <= round(raw) <= limits.max:
-        raise CommandRefused(f"{tag.id}: {raw} does not fit into {settings.raw_type}")
+        raise CommandRefused(f"{tag.id}: the value does not fit into {settings.raw_type}")
     if round(raw) != raw and not settings.is_scaled:
-        raise CommandRefused(f"{tag.id} takes whole numbers, not {raw}")
+        raise CommandRefused(f"{tag.id} takes whole numbers")
     return round(raw)

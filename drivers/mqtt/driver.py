@@ -56,7 +56,7 @@ class Driver(contracts.Driver):
         if route is None:
             raise CommandRefused(f"{tag.id} has no command_topic")
         if isinstance(value, float) and not math.isfinite(value):
-            raise CommandRefused(f"{value} cannot be written as JSON")
+            raise CommandRefused("the value cannot be written as JSON")
         plain = route.is_text and isinstance(value, str)
         await self._connection.publish(route.topic, str(value).encode() if plain else msgspec.json.encode(value))
 

@@ -37,40 +37,40 @@ def encode(tag: Tag, value: Value, kind: int) -> Encoded:
 
 def _bool(tag: Tag, value: Value) -> bool:
     if not isinstance(value, bool):
-        raise CommandRefused(f"{tag.id} takes true or false, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes true or false, not {type(value).__name__}")
     return value
 
 
 def _text(tag: Tag, value: Value) -> str:
     if not isinstance(value, str):
-        raise CommandRefused(f"{tag.id} takes a text, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes a text, not {type(value).__name__}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise CommandRefused(f"{tag.id}: {value!r} cannot be written as UTF-8") from error
+        raise CommandRefused(f"{tag.id}: the text cannot be written as UTF-8") from error
     return value
 
 
 def _number(tag: Tag, value: Value) -> int | float:
     if isinstance(value, bool | str) or not -_LARGEST <= value <= _LARGEST:
-        raise CommandRefused(f"{tag.id} takes a number, not {value!r}")
+        raise CommandRefused(f"{tag.id} takes a number, not {type(value).__name__}")
     if tag.range is not None and not tag.range[0] <= value <= tag.range[1]:
-        raise CommandRefused(f"{value} is outside the range of {tag.id}, {tag.range[0]:g} to {tag.range[1]:g}")
+        raise CommandRefused(f"the value is outside the range of {tag.id}, {tag.range[0]:g} to {tag.range[1]:g}")
     return value
 
 
 def _real(tag: Tag, number: float, kind: int) -> float:
     if kind == Kind.FLOAT and abs(number) > _LARGEST_FLOAT:
-        raise CommandRefused(f"{tag.id}: {number} does not fit into a Float")
+        raise CommandRefused(f"{tag.id}: the value does not fit into a Float")
     return float(number)
 
 
 def _whole(tag: Tag, number: float, dtype: str) -> int:
     limits = np.iinfo(dtype)
     if round(number) != number:
-        raise CommandRefused(f"{tag.id} takes whole numbers, not {number}")
+        raise CommandRefused(f"{tag.id} takes whole numbers")
     if not limits.min <= number <= limits.max:
-        raise CommandRefused(f"{tag.id}: {number} does not fit into {dtype}")
+        raise CommandRefused(f"{tag.id}: the value does not fit into {dtype}")
     return int(number)
 
 

@@ -154,4 +154,4 @@ def test_a_coil_that_cannot_be_written_is_told(
     (command,) = influx.query("select * from commands", database)
     assert command["outcome"] == "refused"
     assert "illegal data address" in command["reason"].lower()
-    assert gateway.told("write press-1/run = False by rule:hot: refused")
+    assert gateway.told("write press-1/run by rule:hot: refused")

@@ -82,9 +82,9 @@ async def test_write(tmp_path: Path) -> None:
     ("tag", "value", "reason"),
     [
         ("press-1/label", "x", "press-1/label is not writable"),
-        ("press-1/run", 1, "press-1/run takes a bool, not 1"),
-        ("press-1/pressure", 401, "401 is outside the range of press-1/pressure, 0 to 400"),
-        ("press-1/total", -1, "-1 does not fit press-1/total, which is uint64"),
+        ("press-1/run", 1, "press-1/run takes a bool, not int"),
+        ("press-1/pressure", 401, "the value is outside the range of press-1/pressure, 0 to 400"),
+        ("press-1/total", -1, "the value does not fit press-1/total, which is uint64"),
     ],
 )
 async def test_write_refused(tmp_path: Path, tag: str, value: object, reason: str) -> None:

@@ -189,7 +189,7 @@ class TestWriting:
                 await driver.write(tag_of(link, "clock"), 1.0)
             with pytest.raises(CommandRefused, match="has no command"):
                 await driver.write(tag_of(link, "fixed"), 1.0)
-            with pytest.raises(CommandRefused, match="nan cannot be written"):
+            with pytest.raises(CommandRefused, match="cannot be written"):
                 await driver.write(tag_of(link, "setpoint"), float("nan"))
 
     async def test_a_device_that_does_not_answer(self) -> None:

@@ -344,7 +344,7 @@ class TestCommands:
         async with session(link, receive()) as driver:
             with pytest.raises(CommandRefused, match="no command_topic"):
                 await driver.write(tag_of(link, "fixed"), 1.0)
-            with pytest.raises(CommandRefused, match="nan cannot be written"):
+            with pytest.raises(CommandRefused, match="cannot be written"):
                 await driver.write(tag_of(link, "speed"), float("nan"))
 
     async def test_our_own_commands_do_not_come_back_as_values(self, mosquitto: Mosquitto) -> None:

@@ -67,7 +67,7 @@ async def test_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert await call(gate, "write", "press-1/run", "false") == 0
         assert capsys.readouterr().out == "written: press-1/run = false\n"
         assert await call(gate, "write", "press-1/run", "off") == 1
-        assert capsys.readouterr().out == "refused: press-1/run = off: press-1/run takes a bool, not 'off'\n"
+        assert capsys.readouterr().out == "refused: press-1/run = off: press-1/run takes a bool, not str\n"
         assert await call(gate, "write", "press-1/run", "true", "--json") == 0
         assert json.loads(capsys.readouterr().out)["outcome"] == "done"
 
