@@ -12,7 +12,6 @@ from paho.mqtt.client import MQTTMessage
 
 from drivers.mqtt import routes
 from drivers.mqtt.client import Connection
-from drivers.mqtt.inbox import Inbox
 from drivers.mqtt.routes import Route
 from drivers.mqtt.settings import LinkSettings
 from drivers.mqtt.topic import Router
@@ -20,6 +19,7 @@ from gateway import contracts
 from gateway.contracts import Receiver
 from gateway.errors import CommandRefused
 from gateway.model import Link, Scan, Tag, Value
+from gateway.mqtt.inbox import Inbox
 from gateway.payload.decoder import Refused
 
 

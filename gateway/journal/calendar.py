@@ -76,8 +76,8 @@ class Stamp:
     def __init__(self, calendar: Calendar, clock: Clock) -> None:
         self._calendar = calendar
         self._clock = clock
-        self._offset: int | None = None
-        self._trusted = False
+        self._offset = clock.now() - clock.monotonic()
+        self._trusted = calendar.is_trusted
 
     def split(self, items: Sequence[_T], time: Callable[[_T], int]) -> Iterator[tuple[Origin, Sequence[_T]]]:
         """Runs of items with their origin. `time` says what wall time an item bears."""
@@ -85,7 +85,7 @@ class Stamp:
         now, monotonic, boot = self._clock.now(), self._clock.monotonic(), self._clock.boot
         before, trusted = self._offset, self._trusted
         self._offset, self._trusted = now - monotonic, self._calendar.is_trusted
-        step = 0 if before is None else self._offset - before
+        step = self._offset - before
         if abs(step) > _STEP:
             then = now - step
             old = [item for item in items if abs(time(item) - then) < abs(time(item) - now)]

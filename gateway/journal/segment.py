@@ -45,7 +45,6 @@ _chunk = Table(
     "chunk",
     _metadata,
     Column("seq", Integer, primary_key=True),
-    Column("stop", Integer, nullable=False),
     Column("points", Integer, nullable=False),
     Column("total", Integer, nullable=False),
     Column("time", Integer, nullable=False),
@@ -96,7 +95,6 @@ class Record:
     """A chunk on its way to the disk, not sealed yet."""
 
     seq: int
-    stop: int
     points: int
     total: int
     origin: Origin
@@ -184,7 +182,7 @@ class Segment:
     def _row_of(self, record: Record) -> dict[str, int | bytes]:
         assert self._seal is not None
         origin = record.origin
-        row = {"seq": record.seq, "stop": record.stop, "points": record.points, "total": record.total}
+        row = {"seq": record.seq, "points": record.points, "total": record.total}
         row |= {"time": origin.time, "monotonic": origin.monotonic, "trusted": int(origin.trusted)}
         return {**row, "body": self._seal.close(record.content, self._place(*row.values()))}
 
@@ -235,13 +233,7 @@ class Segment:
             lost.append(seq)
         return self._damaged(lost, mark.total_stop - before)
 
-    def contents(self, start: int, stop: int) -> list[Record]:
-        """Chunks as they were given to `append`. Raises SealBroken, CodecError, `sqlalchemy.exc.DatabaseError`."""
-        with self._engine.connect() as connection:
-            rows = list(connection.execute(_range(start, stop)))
-        return [Record(row.seq, row.stop, row.points, row.total, self._origin(row), self._content(row)) for row in rows]
-
-    def schema(self, number: int) -> Schema:
+    def _schema_of(self, number: int) -> Schema:
         """Raises CodecError, SealBroken."""
         if number not in self._schemas:
             with self._engine.connect() as connection:
@@ -264,7 +256,7 @@ class Segment:
         return mark.total_first if row is None else int(row.total)
 
     def _row(self, seq: int) -> Row[tuple[object, ...]] | None:
-        """The chunk that holds number `seq`; None where it cannot be read."""
+        """None where it cannot be read."""
         try:
             with self._engine.connect() as connection:
                 return connection.execute(_range(seq, seq + 1)).first()
@@ -284,19 +276,19 @@ class Segment:
         self._engine.dispose()
 
     def _open(self, row: Row[tuple[object, ...]], when: Dating) -> Chunk:
-        place = (self.name.stream, row.seq, row.stop, row.points)
+        place = (self.name.stream, row.seq, row.points)
         try:
             content = self._content(row)
             if self.name.stream is Stream.EVENTS:
                 return Chunk(*place, events=tuple(map(when.event, unpack_events(content))))
-            return Chunk(*place, rows=tuple(map(when.rows, unpack(content, self.schema))))
+            return Chunk(*place, rows=tuple(map(when.rows, unpack(content, self._schema_of))))
         except (SealBroken, CodecError) as error:
             return Chunk(*place, broken=str(error))
 
     def _content(self, row: Row[tuple[object, ...]]) -> bytes:
         if self._seal is None:
             raise SealBroken("the key does not open the segment's data key")
-        place = self._place(row.seq, row.stop, row.points, row.total, row.time, row.monotonic, row.trusted)
+        place = self._place(row.seq, row.points, row.total, row.time, row.monotonic, row.trusted)
         return self._seal.open(row.body, place)
 
     def _origin(self, row: Row[tuple[object, ...]]) -> Origin:
@@ -306,7 +298,7 @@ class Segment:
         """The first bears the points of all."""
         why = "its page of the file is damaged"
         stream = self.name.stream
-        return [Chunk(stream, seq, seq + 1, points if seq == lost[0] else 0, broken=why) for seq in lost]
+        return [Chunk(stream, seq, points if seq == lost[0] else 0, broken=why) for seq in lost]
 
     def _schema_place(self, number: int) -> bytes:
         return b"%d/schema/%d" % (self.name.number, number)
@@ -322,11 +314,9 @@ def _facts(engine: Engine) -> dict[str, bytes]:
 
 
 def _range(start: int, stop: int) -> Select[tuple[object, ...]]:
-    """The first of them is the chunk that holds number `start`."""
-    first = select(func.max(_chunk.c.seq)).where(_chunk.c.seq <= start).scalar_subquery()
     return (
         select(_chunk)
-        .where(_chunk.c.seq >= func.coalesce(first, start), _chunk.c.stop > start, _chunk.c.seq < stop)
+        .where(_chunk.c.seq >= start, _chunk.c.seq < stop)
         .order_by(_chunk.c.seq)
         .execution_options(stream_results=True, max_row_buffer=8)
     )
@@ -343,7 +333,7 @@ def _mark(engine: Engine) -> Mark | None:
         end = connection.execute(select(_chunk).where(_chunk.c.seq == last)).one()
     return Mark(
         first=first,
-        stop=end.stop,
+        stop=last + 1,
         total_first=begin.total - begin.points,
         total_stop=end.total,
         since=begin.time,
