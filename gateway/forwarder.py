@@ -30,6 +30,11 @@ _IDLE_SECONDS = 1.0
 _MISSED_SECONDS = 0.1
 
 
+# A server that judges the content may quote it, and a log lies on some disk in the clear.
+_REFUSED = "values are refused for good; edgeward journal dead-letters says which and why"
+_MORE = "edgeward status has the server's own words"
+
+
 class Forwarder:
     def __init__(self, name: str, sink: Sink, journal: Journal, clock: Clock, *, newest_first: bool = False) -> None:
         self.name = name
@@ -119,7 +124,7 @@ class Forwarder:
         for one in refused:
             dead = DeadLetter(self.name, self._clock.now(), one.points, one.reason, one.content, stream)
             letters.setdefault(one.seq, []).append(dead)
-            self.notices.begin(f"sink {self.name}", f"refused for good: {one.reason}", self._clock.monotonic())
+            self.notices.begin(f"sink {self.name}", _REFUSED, self._clock.monotonic())
         return letters
 
     def _up(self) -> None:
@@ -136,7 +141,7 @@ class Forwarder:
         self.retries += 1
         self.online = False
         self.reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        self.notices.begin(f"sink {self.name} delivery", self.reason, self._clock.monotonic(), lasting=True)
+        self.notices.begin(f"sink {self.name} delivery", self._told(error), self._clock.monotonic(), lasting=True)
         if isinstance(error, ConnectionLost) and error.retry_after_s is None:
             return self._unreachable.fail()
         wait = self._backoff.fail()
@@ -147,3 +152,8 @@ class Forwarder:
         if not isinstance(error, (ServerFailed, TimeoutError)):
             _log.exception("sink %s", self.name)
         return wait
+
+    def _told(self, error: Exception) -> str:
+        if not isinstance(error, ServerFailed):
+            return self.reason
+        return f"{self.reason.partition(':')[0]}; {_MORE}"
