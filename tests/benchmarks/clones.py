@@ -14,8 +14,7 @@ from pathlib import Path
 from gateway.journal import keys
 from gateway.journal.chunk import Stream
 from gateway.journal.codec import CodecError
-from gateway.journal.keys import KeyRing
-from gateway.journal.segment import Name, Record, Segment
+from gateway.journal.segment import Mark, Name, Record, Segment
 from gateway.journal.store import Store
 
 STREAM = Stream.NORMAL
@@ -31,8 +30,8 @@ def fill(data: Path, size: int) -> None:
     number, entry = next((number, entry) for number, entry in store.closed.items() if entry.stream is STREAM)
     head, following = store.heads[STREAM], max(store.closed) + 1
     store.close()
-    real = _read(directory, number, ring)
-    records = _renumbered(real.contents(entry.mark.first, entry.mark.stop), head.seq, head.total)
+    real = Segment.read(Name(STREAM, number), directory / str(Name(STREAM, number)), ring)
+    records = _renumbered(_records(real, entry.mark), head.seq, head.total)
     for number in count(following):
         if _size(directory) >= size:
             break
@@ -42,16 +41,21 @@ def fill(data: Path, size: int) -> None:
     Store(directory, ring, SEGMENT_BYTES).close()  # which finds the new files, and puts them into the catalogue
 
 
-def _read(directory: Path, number: int, ring: KeyRing) -> Segment:
-    name = Name(STREAM, number)
-    return Segment.read(name, directory / str(name), ring)
+def _records(segment: Segment, mark: Mark) -> list[Record]:
+    """Its chunks, as they were given to be sealed."""
+    records = []
+    for seq in range(mark.first, mark.stop):
+        row = segment._row(seq)
+        assert row is not None
+        records.append(Record(row.seq, row.points, row.total, segment._origin(row), segment._content(row)))
+    return records
 
 
 def _clone(real: Segment, clone: Segment, records: Iterator[Record]) -> None:
     """A full one."""
     for number in count(1):
         try:
-            schema = real.schema(number)
+            schema = real._schema_of(number)
         except CodecError:
             break
         assert clone.number_of(schema) == number, "chunks name their schemas by these numbers"
@@ -65,9 +69,8 @@ def _renumbered(records: Sequence[Record], seq: int, total: int) -> Iterator[Rec
     while True:
         for record in records:
             total += record.points
-            following = seq + record.stop - record.seq
-            yield replace(record, seq=seq, stop=following, total=total)
-            seq = following
+            yield replace(record, seq=seq, total=total)
+            seq += 1
 
 
 def _size(directory: Path) -> int:
