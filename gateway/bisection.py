@@ -14,6 +14,10 @@ _MISSES = 100
 """So many refusals and nothing accepted: it is not the content."""
 
 
+class NothingTaken(SinkHeld):
+    """The server refuses whatever it gets of this, in parts of every size."""
+
+
 async def narrow(
     parts: Sequence[T],
     reason: Exception,
@@ -23,8 +27,8 @@ async def narrow(
     """`parts` together were refused for `reason`. Writes them in ever smaller pieces; returns those that the server
     refuses on their own, with its reasons.
 
-    `split` cuts a part in two, or returns nothing if it cannot be cut. Raises SinkHeld when a hundred refusals come
-    before anything is accepted, and whatever else `write` raises.
+    `split` cuts a part in two, or returns nothing if it cannot be cut. Raises NothingTaken when a hundred refusals
+    come before anything is accepted, and whatever else `write` raises.
     """
     queue: deque[tuple[Sequence[T], Exception]] = deque([(parts, reason)])
     refused: list[tuple[T, str]] = []
@@ -34,23 +38,24 @@ async def narrow(
         pieces = _halves(bad, split)
         if not pieces:
             refused.append((bad[0], str(reason)))
-        fault: Exception | None = reason
+        found: Exception | None = reason
         for piece in pieces:
-            if fault is None and _must_be_in(piece, reason, split):
+            if found is None and _must_be_in(piece, reason, split):
                 queue.append((piece, reason))
                 continue
-            fault = await _fault(write, piece)
-            if fault is None:
+            found = await fault(write, piece)
+            if found is None:
                 accepted = True
                 continue
-            queue.append((piece, fault))
+            queue.append((piece, found))
             misses += 1
             if misses > _MISSES and not accepted:
-                raise SinkHeld(f"everything is refused: {fault}") from fault
+                raise NothingTaken(f"everything is refused: {found}") from found
     return refused
 
 
-async def _fault(write: Callable[[Sequence[T]], Awaitable[None]], piece: Sequence[T]) -> Exception | None:
+async def fault(write: Callable[[Sequence[T]], Awaitable[None]], piece: Sequence[T]) -> Exception | None:
+    """Why the server refuses `piece`; None if it takes it."""
     try:
         await write(piece)
     except (ChunkRejected, ChunkTooLarge, ServerFailed) as error:

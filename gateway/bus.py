@@ -65,6 +65,8 @@ class Bus:
 
     def look(self, scan: Scan) -> None:
         """Into the image and past the rules."""
+        if scan.known:
+            self._image.recall(scan)
         self._image.update(scan, self._clock.monotonic())
         self.act(lambda: self._judge.judge(scan, self._clock.now(), self._clock.monotonic()))
 

@@ -19,6 +19,7 @@ from gateway.clock import SECOND, Clock, SystemClock
 from gateway.commands import Commands
 from gateway.contracts import Driver, Receiver, Sink
 from gateway.crew import Crew
+from gateway.fields import SinkSettings
 from gateway.forwarder import Forwarder
 from gateway.generation import Generation
 from gateway.graft import graft_links, graft_rules
@@ -40,6 +41,7 @@ from gateway.model import (
     Value,
 )
 from gateway.notice import Throttle
+from gateway.orders import Listener
 from gateway.settings import Configuration, SinkEntry
 from rules.alarm import AlarmStatus
 from rules.engine import Engine
@@ -85,6 +87,7 @@ class Cell:
         self.links: Mapping[str, LinkSupervisor] = {}
         self.commands = Commands(self.links, self.image, self.bus, self.clock)
         self.forwarders: Mapping[str, Forwarder] = {}
+        self.listeners: Mapping[str, Listener] = {}
         self.started = self.clock.now()
         self.lag = 0.0
         self._log = Throttle(_log)
@@ -120,7 +123,7 @@ class Cell:
     async def reconcile(self) -> None:
         """Let those run, and only those, that are in force."""
         if self._crew is not None:
-            await self._crew.change([*self.forwarders.values(), *self.links.values()])
+            await self._crew.change([*self.forwarders.values(), *self.listeners.values(), *self.links.values()])
 
     async def discard(self, proposal: Proposal) -> None:
         """It does not come into force."""
@@ -159,10 +162,19 @@ class Cell:
             if name not in self._sinks:
                 self.journal.leave(name)
         self.forwarders = {name: self._forwarder(name, sink) for name, sink in self._sinks.items()}
+        self.listeners = {name: self._listener(name, sink) for name, sink in self._sinks.items()}
 
     def _forwarder(self, name: str, sink: Sink) -> Forwarder:
         known = self.forwarders.get(name)
-        return known if known is not None and known.sink is sink else Forwarder(name, sink, self.journal, self.clock)
+        if known is not None and known.sink is sink:
+            return known
+        settings = next(entry.settings for entry in self.configuration.sinks if entry.name == name)
+        newest_first = isinstance(settings, SinkSettings) and settings.backlog == "newest_first"
+        return Forwarder(name, sink, self.journal, self.clock, newest_first=newest_first)
+
+    def _listener(self, name: str, sink: Sink) -> Listener:
+        known = self.listeners.get(name)
+        return known if known is not None and known.sink is sink else Listener(name, sink, self.commands, self.journal)
 
     # The life of the process
 

@@ -66,7 +66,7 @@ class Commands:
 
     def __init__(self, links: Mapping[str, LinkSupervisor], image: Image, bus: Bus, clock: Clock) -> None:
         self._bus = bus
-        self._clock = clock
+        self.clock = clock
         self._latest: dict[str, str] = {}
         self.serve(links, image)
 
@@ -86,7 +86,7 @@ class Commands:
             outcome, reason = Outcome.EXPIRED, self._why_late(command)
         except Exception as error:
             outcome, reason = Outcome.FAILED, str(error) or type(error).__name__
-        done = CommandDone(self._clock.now(), command.id, command.tag, value, command.origin, outcome, reason)
+        done = CommandDone(self.clock.now(), command.id, command.tag, value, command.origin, outcome, reason)
         self._bus.emit(done)
         return done
 
@@ -128,4 +128,4 @@ class Commands:
         return f"the link was down until the command expired: {link.reason}"
 
     def _left(self, command: Command) -> int:
-        return max(0, command.expires - self._clock.monotonic())
+        return max(0, command.expires - self.clock.monotonic())

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from gateway.clock import Clock
-    from gateway.model import AnyEvent, Link, Rows, Scan, Tag, TagGroup, Value
+    from gateway.fields import CommandSettings
+    from gateway.model import AnyEvent, CommandDone, Link, Order, Rows, Scan, Tag, TagGroup, Value
 
 
 class Receiver(Protocol):
@@ -41,6 +42,10 @@ class Receiver(Protocol):
     def refuse(self, source: str, reason: str) -> None:
         """Say that something from `source` (a topic, a group's id) could not become a scan. It is counted, told to
         people when it starts, and told again when `source`, or the group of that id, gives a good scan."""
+
+    def caution(self, text: str) -> None:
+        """Say what people should know of a link that stands, such as that a certificate has to be renewed before it
+        fails; nothing where there is nothing any more. It is told when it changes, and shown in the status."""
 
 
 class Driver(ABC):
@@ -107,6 +112,28 @@ class Ability:
     typed: bool
 
 
+class Orders(Protocol):
+    """What a sink that listens is given: the way of commands down into the cell. Call it from the event loop only;
+    nothing here waits."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def ready(self) -> None:
+        """From now on what the far side wants is heard."""
+
+    def submit(self, order: Order, durable: Callable[[], None], answer: Callable[[CommandDone], None]) -> None:
+        """Hand an order over. It is checked, and executed at most once however often it comes, over crashes too.
+
+        `durable` is called once it will not be executed again: acknowledge it to the far side then, and not before.
+        `answer` is called once with how it ended, which for a repeat is how the first one ended, where that is known.
+        Both are called on the event loop, `answer` perhaps long after the session that the order came by.
+        """
+
+    def refuse(self, source: str, reason: str) -> None:
+        """Say that something from `source` could not become an order. It is counted, and told to people once."""
+
+
 class Sink(ABC):
     """One place to deliver to. Created when the cell starts; there is one caller, and one call at a time.
 
@@ -118,6 +145,9 @@ class Sink(ABC):
     ability: Ability
     """Known once the sink is made; a class may state it, or an instance by its settings."""
 
+    commands: CommandSettings | None = None
+    """What may be ordered through it; nothing unless the configuration says so."""
+
     @abstractmethod
     async def write(self, rows: Sequence[Rows]) -> None:
         """Return when the far side has every row."""
@@ -125,6 +155,14 @@ class Sink(ABC):
     @abstractmethod
     async def report(self, events: Sequence[AnyEvent]) -> None:
         """Return when the far side has every event."""
+
+    async def listen(self, orders: Orders) -> None:
+        """Hand over what the far side orders, for as long as it can be heard. Goes on beside `write` and `report`.
+
+        Return where there is nothing to listen to, now and ever. Otherwise stay, let go of everything when cancelled,
+        and raise what `write` would: you will be called again after a pause.
+        """
+        return None
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -9,10 +9,11 @@ from typing import TypeAlias
 
 from gateway.forwarder import Forwarder
 from gateway.link import LinkSupervisor
+from gateway.orders import Listener
 
 _log = logging.getLogger(__name__)
 
-Worker: TypeAlias = Forwarder | LinkSupervisor
+Worker: TypeAlias = Forwarder | LinkSupervisor | Listener
 
 _END_SECONDS = 8.0
 
@@ -36,10 +37,10 @@ class Crew:
                 self._working[worker] = self._tasks.create_task(worker.run(), name=_name(worker))
 
     async def _end(self, worker: Worker) -> None:
-        """A forwarder gets the time to note what its sink has; a link closes its session when it is cancelled. Twice,
-        because a library may take the first time for a lost connection."""
+        """A forwarder gets the time to note what its sink has, a listener to end what was ordered; a link closes its
+        session when it is cancelled. Twice, because a library may take the first time for a lost connection."""
         task = self._working.pop(worker)
-        if isinstance(worker, Forwarder):
+        if not isinstance(worker, LinkSupervisor):
             worker.stop()
             await asyncio.wait((task,), timeout=_END_SECONDS)
         for _ in range(2):
@@ -60,4 +61,9 @@ async def _close(forwarder: Forwarder) -> None:
 
 
 def _name(worker: Worker) -> str:
-    return f"sink {worker.name}" if isinstance(worker, Forwarder) else f"link {worker.link.id}"
+    match worker:
+        case LinkSupervisor():
+            return f"link {worker.link.id}"
+        case Listener():
+            return f"commands of sink {worker.name}"
+    return f"sink {worker.name}"

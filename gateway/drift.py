@@ -31,7 +31,9 @@ def correct(scan: Scan, clock: ClockSettings) -> str:
     if isinstance(scan.source_time, int):
         return _correct_row(scan, scan.source_time - scan.gateway_time, clock.tolerance)
     offset = scan.source_time - scan.gateway_time
-    beyond = np.abs(offset) > clock.tolerance
+    beyond = offset > clock.tolerance
+    if not scan.held:
+        beyond |= offset < -clock.tolerance
     if scan.columns is not None:
         beyond &= scan.columns
     if not beyond.any():
@@ -42,7 +44,7 @@ def correct(scan: Scan, clock: ClockSettings) -> str:
 
 
 def _correct_row(scan: Scan, offset: int, tolerance: int) -> str:
-    if abs(offset) <= tolerance:
+    if abs(offset) <= tolerance or (scan.held and offset < 0):
         return ""
     scan.source_time = scan.gateway_time
     scan.current = True

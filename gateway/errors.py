@@ -52,3 +52,10 @@ class ChunkTooLarge(GatewayError):
 
 class SinkHeld(GatewayError):
     """The sink's server refuses us, not the content (401, 403, 404). Keep everything, tell somebody, try rarely."""
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The first of what a task group raises."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

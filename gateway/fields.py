@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -173,3 +174,22 @@ class SinkSettings(Settings):
         description="in which order what has waited is sent, once events and live values are through; newest_first "
         "where the last hour matters more than last week, and the far side does not mind the order",
     )
+
+
+class CommandSettings(Settings):
+    """What the far side of a sink may write. A sink adds how it says so."""
+
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="the tags that may be written, as device/tag; * stands for any letters. Nothing else is",
+    )
+    max_age: Duration = Field(
+        parse_duration("30s"),
+        gt=0,
+        le=parse_duration("1d"),
+        description="an older command is not executed, however long its sender says that it holds",
+    )
+
+    def allows(self, tag: str) -> bool:
+        return any(fnmatchcase(tag, pattern) for pattern in self.tags)

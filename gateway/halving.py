@@ -3,10 +3,9 @@ with a value (its type, its name) is mostly wrong with its whole column. Pure.""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 
 from gateway.model import Plane, Rows, Schema
@@ -18,7 +17,7 @@ def halves(rows: Rows) -> tuple[Rows, ...]:
     if width > 1:
         return pick(rows, range(width // 2)), pick(rows, range(width // 2, width))
     if count > 1:
-        return _rows(rows, slice(0, count // 2)), _rows(rows, slice(count // 2, count))
+        return crop(rows, slice(0, count // 2)), crop(rows, slice(count // 2, count))
     return ()
 
 
@@ -41,7 +40,8 @@ def pick(rows: Rows, columns: Sequence[int]) -> Rows:
     )
 
 
-def _rows(rows: Rows, part: slice) -> Rows:
+def crop(rows: Rows, part: slice) -> Rows:
+    """Some rows, with all their columns."""
     return replace(
         rows,
         source_time=rows.source_time[part],
@@ -52,48 +52,11 @@ def _rows(rows: Rows, part: slice) -> Rows:
     )
 
 
-def letter(rows: Rows) -> bytes:
-    """One value as JSON: what a dead letter keeps of it."""
-    column = rows.schema.columns[0]
-    value = rows.values[0][0, 0]
-    return msgspec.json.encode(
-        {
-            "device": rows.schema.device,
-            "group": rows.schema.group,
-            "tag": column.name,
-            "type": column.type,
-            "value": value if isinstance(value, str) else value.item(),
-            "status": 0 if rows.status is None else int(rows.status[0, 0]),
-            "source_time": int(np.asarray(rows.source_time).flat[0]),
-            "gateway_time": int(rows.gateway_time[0]),
-        }
-    )
-
-
-class Suspects:
-    """The columns that a server refused lately. At most a thousand are remembered."""
-
-    _MOST = 1000
-
-    def __init__(self) -> None:
-        self._columns: set[tuple[str, str, str]] = set()
-
-    def sort(self, rows: Rows) -> tuple[tuple[Rows, ...], tuple[Rows, ...]]:
-        """The rows without their suspect columns, and these."""
-        if not self._columns:
-            return (rows,), ()
-        schema = rows.schema
-        names = [(schema.device, schema.group, column.name) in self._columns for column in schema.columns]
-        good = [number for number, is_suspect in enumerate(names) if not is_suspect]
-        bad = [number for number, is_suspect in enumerate(names) if is_suspect]
-        return ((pick(rows, good),) if good else ()), tuple(pick(rows, [number]) for number in bad)
-
-    def learn(self, tried: Sequence[Rows], refused: Sequence[Rows]) -> None:
-        """What was refused is suspect; what was tried as a suspect and accepted no longer is."""
-        guilty = {key for rows in refused for key in _keys(rows)}
-        self._columns -= {key for rows in tried for key in _keys(rows)} - guilty
-        self._columns |= set(list(guilty)[: self._MOST - len(self._columns)])
-
-
-def _keys(rows: Rows) -> list[tuple[str, str, str]]:
-    return [(rows.schema.device, rows.schema.group, column.name) for column in rows.schema.columns]
+def singles(rows: Rows) -> Iterator[Rows]:
+    """Value by value, without those that are not there."""
+    for number in range(len(rows.schema.columns)):
+        column = pick(rows, [number])
+        for row in range(len(rows.gateway_time)):
+            one = crop(column, slice(row, row + 1))
+            if one.points:
+                yield one

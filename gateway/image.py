@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway.model import Reading, Scan, StatusCode, Tag, TagGroup, Times, Value
+from gateway.model import Mask, Reading, Scan, StatusCode, Tag, TagGroup, Times, Value
 
 _NEVER = Reading(None, StatusCode.BAD_WAITING_FOR_INITIAL_DATA, 0, 0, stale=True)
 
@@ -35,6 +35,14 @@ class Image:
         """A whole row replaces the last one; a partial one is laid over it. It came at `monotonic`."""
         row = _Row(scan, scan.gateway_time, monotonic)
         self._last[scan.group] = row if scan.columns is None else _overlay(self._last.get(scan.group), row)
+
+    def recall(self, scan: Scan) -> None:
+        """Give a row that only says that what was there still holds the times and the status that were settled then:
+        a device's clock that was not believed is not believed now either."""
+        row = self._last.get(scan.group)
+        if row is None or not _covers(row.scan.columns, scan.columns):
+            return
+        scan.source_time, scan.status = row.scan.source_time, row.scan.status
 
     def read(self, tag: str, monotonic: int) -> Reading:
         """The last value of a tag as seen at `monotonic`; how old it is does not depend on the wall clock. Raises
@@ -72,6 +80,10 @@ def _value(scan: Scan, column: int) -> Value:
 
 def _at(times: int | Times, column: int) -> int:
     return times if isinstance(times, int) else int(times[column])
+
+
+def _covers(there: Mask | None, asked: Mask | None) -> bool:
+    return there is None or (asked is not None and not bool((asked & ~there).any()))
 
 
 def _overlay(below: _Row | None, row: _Row) -> _Row:

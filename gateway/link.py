@@ -9,12 +9,13 @@ import logging
 from collections.abc import Callable
 from zlib import crc32
 
+from gateway.apart import apart
 from gateway.backoff import Backoff
 from gateway.bus import Bus, mark_unreal
 from gateway.clock import SECOND, Clock
 from gateway.contracts import Driver, Receiver
 from gateway.drift import clock_of, correct
-from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, GatewayError, JournalFull, NotConnected
+from gateway.errors import ConfigError, ConnectionLost, DeviceSilent, GatewayError, JournalFull, NotConnected, innermost
 from gateway.fields import ClockSettings
 from gateway.health import Health
 from gateway.model import Device, DeviceChanged, DeviceState, Link, Scan, Tag, TagGroup, Value
@@ -38,6 +39,7 @@ class LinkSupervisor:
         self.clock = clock
         self.online = False
         self.reason = "not connected yet"
+        self.cautioned = ""
         self.sessions = 0
         self.refused = 0
         self.notices = Notices(_log)
@@ -58,12 +60,12 @@ class LinkSupervisor:
     def publish(self, scan: Scan, durable: Callable[[], None] | None = None) -> None:
         mark_unreal(scan)
         health = self.health[scan.group.device]
-        if health.clock is not None:
-            self._correct_time(scan, health.clock)
         if scan.known:
             health.fresh[scan.group] = self.clock.monotonic()
             self._bus.look(scan)
             return
+        if health.clock is not None:
+            self._correct_time(scan, health.clock)
         health.scans += 1
         health.points += scan.points
         if not scan.current:
@@ -87,6 +89,14 @@ class LinkSupervisor:
         self.notices.begin(source, reason, self.clock.monotonic())
         if source in self._owners:
             self._owners[source].trouble[source] = reason
+
+    def caution(self, text: str) -> None:
+        key, now = f"link {self.link.id} caution", self.clock.monotonic()
+        if text:
+            self.notices.begin(key, text, now, lasting=True)
+        else:
+            self.notices.end(key, now)
+        self.cautioned = text
 
     def _correct_time(self, scan: Scan, clock: ClockSettings) -> None:
         key, now = f"{scan.group.id} clock", self.clock.monotonic()
@@ -133,7 +143,7 @@ class LinkSupervisor:
             try:
                 await self._session()
             except Exception as error:
-                cause = _innermost(error)
+                cause = innermost(error)
                 pause = _CONFIG_RETRY if isinstance(cause, ConfigError) else 0
                 self._down(_words(cause))
                 self._expose(cause)
@@ -156,16 +166,19 @@ class LinkSupervisor:
             async with asyncio.timeout(getattr(self.link.settings, "open_timeout", 10 * SECOND) / SECOND):
                 await driver.open()
             self._up(driver)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(driver))
-                tasks.create_task(self._watch())
-                for number, device in enumerate(self.link.devices):
-                    if any(group.interval for group in device.groups):
-                        tasks.create_task(self._poll(driver, device, number))
+            await apart(self._converse(driver))
         finally:
             self._driver = None
             self._is_up.clear()
             await self._close(driver)
+
+    async def _converse(self, driver: Driver) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive(driver))
+            tasks.create_task(self._watch())
+            for number, device in enumerate(self.link.devices):
+                if any(group.interval for group in device.groups):
+                    tasks.create_task(self._poll(driver, device, number))
 
     async def _receive(self, driver: Driver) -> None:
         await driver.run()
@@ -268,12 +281,6 @@ class LinkSupervisor:
         now = self.clock.now()
         if health.turn(state, reason, now):
             self._bus.emit(DeviceChanged(now, health.device.id, self.link.id, state, reason))
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _words(error: BaseException) -> str:

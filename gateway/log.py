@@ -38,3 +38,8 @@ def start(verbose: bool = False) -> None:
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what it has to say reaches us as exceptions
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def hush() -> None:
+    """Nothing, where a command says itself what went wrong: else Python shows what libraries tell."""
+    logging.getLogger().addHandler(logging.NullHandler())

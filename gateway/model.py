@@ -216,9 +216,10 @@ class Scan:
     - `columns`: None when all are there, else a mask of those that are; the others mean nothing.
     - `current`: False when the row was true at another time (a backlog, a retained message): kept, but not judged.
     - `known`: True when it only says that what was there before still holds: judged, but not kept again.
+    - `held`: True when a value is dated by its last change, which may be long ago: that says nothing of the clock.
     """
 
-    __slots__ = ("columns", "current", "gateway_time", "group", "known", "source_time", "status", "values")
+    __slots__ = ("columns", "current", "gateway_time", "group", "held", "known", "source_time", "status", "values")
 
     def __init__(  # noqa: PLR0913 - a row has that many parts, and one is made every few microseconds
         self,
@@ -237,6 +238,7 @@ class Scan:
         self.columns = columns
         self.current = True
         self.known = False
+        self.held = False
 
     @property
     def points(self) -> int:
@@ -333,7 +335,7 @@ class AlarmChanged(Event, frozen=True):
 
 
 class CommandDone(Event, frozen=True):
-    """How a command ended. `origin` is `rule:NAME` or `user:NAME`."""
+    """How a command ended. `origin` is `rule:NAME`, `user:NAME` or `sink:NAME`."""
 
     command: str
     tag: str
@@ -366,6 +368,22 @@ class Command:
     value: Value
     origin: str
     expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A wish from the far side of a sink to write `value` to `tag`, as it came.
+
+    `id` is the sender's, another for each order. It was `issued` and is worth nothing after `expires` (nanoseconds UTC,
+    None where the sender does not say); `who` is whom the sender names.
+    """
+
+    id: str
+    tag: str
+    value: Value
+    issued: int
+    expires: int | None = None
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,10 @@ class Revision:
 
 def revise(page: Sheet, shelves: Sequence[Shelf], report: Report) -> Revision:
     """The report says what is wrong, by row and column; then the revision is of no use."""
-    sheet.check_columns(page, sheet.columns(shelf.model for shelf in shelves), report)
-    by_group = {(shelf.device, shelf.group): shelf for shelf in shelves}
     made = Revision()
+    if not sheet.check_columns(page, sheet.columns(shelf.model for shelf in shelves), report):
+        return made  # each row would say it again
+    by_group = {(shelf.device, shelf.group): shelf for shelf in shelves}
     wishes: dict[Spot, dict[str, list[Wish]]] = defaultdict(lambda: defaultdict(list))
     for row in page.rows:
         shelf = _shelf(page, row, by_group, report)
@@ -83,10 +84,18 @@ def _wish(page: Sheet, row: Row, shelf: Shelf, report: Report) -> Wish | None:
         report.add(place, f"{shown(tag)} is not a name", NAME_HINT)
         return None
     found = sheet.body(page, row, shelf.model, report)
-    node = Node(place, {name: _node(value, page, row, column) for name, (value, column) in found.items()}, place)
-    if validate(shelf.model, node, (shelf.device, tag), report) is None:
+    unsaid = _unsaid(page, shelf.node.child(tag))
+    said = {name: _node(value, page, row, column) for name, (value, column) in found.items()}
+    if validate(shelf.model, Node(place, unsaid | said, place), (shelf.device, tag), report) is None:
         return None
-    return Wish(place, shelf.device, tag, {name: value for name, (value, _) in found.items()})
+    return Wish(place, shelf.device, tag, _given(Node(place, unsaid, place)) | {name: found[name][0] for name in found})
+
+
+def _unsaid(page: Sheet, tag: Node | None) -> dict[str, Node]:
+    """What the sheet has no column for stays as it is: an empty cell takes a setting away, a column that somebody has
+    removed does not."""
+    said = {*page.columns, *(("range",) if {"low", "high"} <= {*page.columns} else ())}
+    return {name: each for name, each in tag.members.items() if name not in said} if tag is not None else {}
 
 
 def _node(value: Plain, page: Sheet, row: Row, column: str) -> Node:

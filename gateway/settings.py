@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from pydantic import BaseModel
 from gateway import include, plant, rulebook
 from gateway.diagnosis import choose, validate
 from gateway.document import Node
-from gateway.fields import Secret, Settings
+from gateway.fields import CommandSettings, Secret, Settings
 from gateway.model import Link
-from gateway.problems import InvalidConfiguration, Keys, Report
+from gateway.plant import Plant
+from gateway.problems import InvalidConfiguration, Keys, Report, listed, shown
 from gateway.site import HttpSettings, JournalSettings, SiteSettings
 from gateway.source import Source
 from rules.settings import Rule
@@ -58,6 +60,8 @@ def load(path: Path, source: Source | None = None) -> Configuration:
     built = plant.build(root, report)
     rules = rulebook.build(root, built, report)
     sinks = tuple(_sinks(root, report))
+    for sink in sinks:
+        _check_commands(root, sink, built, report)
     if site:
         _check_secrets(root, site, (), report)
     for link in built.links:
@@ -79,6 +83,22 @@ def _sinks(root: Node, report: Report) -> Iterator[SinkEntry]:
         model: type[Settings] = module.Settings
         if settings := validate(model, node, keys, report):
             yield SinkEntry(name, module, settings)
+
+
+def _check_commands(root: Node, sink: SinkEntry, built: Plant, report: Report) -> None:
+    """What may be ordered through a sink must be there, and writable. Where a tag's own entry is wrong, or nobody can
+    tell which tags a device has, the list may be right, and nothing is said."""
+    commands = getattr(sink.settings, "commands", None)
+    if not isinstance(commands, CommandSettings) or built.unclear or set(built.places) - set(built.tags):
+        return
+    writable = [tag.id for tag in built.tags.values() if tag.writable]
+    for number, pattern in enumerate(commands.tags):
+        if any(fnmatch.fnmatchcase(tag, pattern) for tag in writable):
+            continue
+        keys = ("sinks", sink.name, "commands", "tags", number)
+        node = root.find(keys) or root
+        hint = f"writable are: {listed(writable)}" if writable else "no tag is: set writable: true"
+        report.add(node.place, f"{shown(pattern)} matches no writable tag", hint, keys)
 
 
 def _check_secrets(root: Node, settings: object, keys: Keys, report: Report) -> None:

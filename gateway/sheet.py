@@ -130,8 +130,10 @@ def read(content: bytes, file: str, report: Report) -> Sheet:
     return Sheet(file, names, rows, delimiter)
 
 
-def check_columns(sheet: Sheet, known: Sequence[str], report: Report) -> None:
+def check_columns(sheet: Sheet, known: Sequence[str], report: Report) -> bool:
+    """Whether all are known, and each stands there once."""
     seen: set[str] = set()
+    before = len(report)
     for number, name in enumerate(sheet.columns, 1):
         place = Place(sheet.file, 1, number)
         if name in seen:
@@ -139,6 +141,7 @@ def check_columns(sheet: Sheet, known: Sequence[str], report: Report) -> None:
         elif name and name not in known:
             report.add(place, f"unknown column {shown(name)}", suggestion(name, known, "columns"))
         seen.add(name)
+    return len(report) == before
 
 
 def body(sheet: Sheet, row: Row, model: type[TagSettings], report: Report) -> dict[str, tuple[Plain, str]]:
@@ -203,7 +206,7 @@ def _value(text: str, kind: Kind, delimiter: str) -> Plain:
         except ValueError as error:
             raise ValueError(f"{shown(text)} is no JSON: {error}") from None
         return made
-    if delimiter == ";" and _DECIMAL_COMMA.fullmatch(text):
+    if delimiter != "," and _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
     value = resolve(text)
     return text if value is None else value
@@ -212,7 +215,7 @@ def _value(text: str, kind: Kind, delimiter: str) -> Plain:
 def _delimiter(text: str) -> str:
     """The one that makes more columns of the first line."""
     first = text.partition("\n")[0]
-    return max(",;", key=lambda each: len(first.split(each)))
+    return max(",;\t", key=lambda each: len(first.split(each)))
 
 
 def _row(number: int, names: Sequence[str], record: Sequence[str], file: str, report: Report) -> Row | None:

@@ -25,7 +25,8 @@ _WINDOW = 10 * SECOND
 
 
 class LinkStatus(msgspec.Struct, frozen=True):
-    """`refused` counts what could not become a scan, and the times that the link went down."""
+    """`refused` counts what could not become a scan, and the times that the link went down. `reason` says why it is
+    down, or what people should know of it while it stands."""
 
     id: str
     driver: str
@@ -54,7 +55,8 @@ class DeviceStatus(msgspec.Struct, frozen=True):
 
 class SinkStatus(msgspec.Struct, frozen=True):
     """Counts are points, and ingested = delivered + pending + dead_letters + dropped. `oldest_s` is the age of the
-    oldest that is pending; None where nothing is, or where the disk did not say in time."""
+    oldest that is pending; None where nothing is, or where the disk did not say in time. `commands` says why what its
+    far side orders is not heard; empty where it is, or where nothing may be ordered. `orders_refused` counts."""
 
     id: str
     online: bool
@@ -66,6 +68,8 @@ class SinkStatus(msgspec.Struct, frozen=True):
     dropped: int
     retries: int
     oldest_s: float | None
+    commands: str = ""
+    orders_refused: int = 0
 
 
 class AlarmEntry(msgspec.Struct, frozen=True):
@@ -127,11 +131,12 @@ class Rates:
             self._samples.popleft()
 
     def rate(self, device: str) -> float | None:
-        """None before the second sample of the device, or where its link was made anew and counts from 0 again."""
+        """None before the second sample of the device, or where its link was made anew and counts from 0 again; and
+        where it left and has come back, until it is in both samples."""
         if not self._samples:
             return None
         (began, before), (ended, after) = self._samples[0], self._samples[-1]
-        if began == ended or device not in before or after.get(device, 0) < before[device]:
+        if began == ended or device not in before or device not in after or after[device] < before[device]:
             return None
         return (after[device] - before[device]) * SECOND / (ended - began)
 
@@ -183,7 +188,7 @@ def _link(link: LinkSupervisor) -> LinkStatus:
         id=link.link.id,
         driver=link.link.driver,
         online=link.online,
-        reason=link.reason,
+        reason=link.reason or link.cautioned,
         sessions=link.sessions,
         refused=link.refused,
     )
@@ -209,6 +214,7 @@ def _device(link: LinkSupervisor, health: Health, rates: Rates) -> DeviceStatus:
 def _sink(cell: Cell, forwarder: Forwarder, backlog: Backlog) -> SinkStatus:
     counts = cell.journal.statistics(forwarder.name)
     oldest = backlog.oldest.get(forwarder.name) if counts.pending else None
+    listener = cell.listeners[forwarder.name]
     return SinkStatus(
         id=forwarder.name,
         online=forwarder.online,
@@ -220,4 +226,6 @@ def _sink(cell: Cell, forwarder: Forwarder, backlog: Backlog) -> SinkStatus:
         dropped=counts.dropped,
         retries=forwarder.retries,
         oldest_s=None if oldest is None else max(0.0, (cell.clock.now() - oldest) / SECOND),
+        commands=listener.reason,
+        orders_refused=listener.refused,
     )

@@ -41,11 +41,13 @@ class Answer:
 
 @dataclass(slots=True)
 class Outcome:
-    """How one link did: how long opening took, in nanoseconds, or why it did not open."""
+    """How one link did: how long opening took, in nanoseconds, or why it did not open; and what people should know
+    of it although it did."""
 
     link: Link
     took: int | None = None
     reason: str = ""
+    caution: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
 
 
@@ -89,6 +91,9 @@ class Trial:
         for answer in self.outcome.answers.values():
             if source == answer.group.id and answer.took is None:
                 answer.reason = reason
+
+    def caution(self, text: str) -> None:
+        self.outcome.caution = text
 
     # What the caller calls
 

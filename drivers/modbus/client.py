@@ -119,6 +119,8 @@ class Client(asyncio.Protocol):
         flight = self._flights.get(reply.transaction)
         if flight is None or not flight.request.fits(reply):
             self._discarded += 1
+            if flight is not None:
+                flight.transaction.misfits += 1
             return
         del self._flights[reply.transaction]
         flight.transaction.settle(flight.request, reply)

@@ -67,7 +67,7 @@ class Driver(contracts.Driver):
         exchange = Exchange([encode(self._units[tag.device], tag, value)])
         await self._connected().perform(exchange, urgent=True)
         if exchange.misses:
-            raise DeviceSilent(f"{tag.id}: no answer in time; whether it was written is not known")
+            raise DeviceSilent(f"{tag.id}: {exchange.silence}; whether it was written is not known")
         if exchange.exception in exception.SILENCE:
             raise DeviceSilent(f"{tag.id}: {exception.words(exchange.exception)}")
         if exchange.exception is not None:

@@ -113,7 +113,9 @@ class Reader:
         if reading.silent:
             self.plan.postpone(reading.silent)
         if reading.silent and not reading.speaks:
-            raise DeviceSilent(f"unit {self.unit}: {_silence_words(reading.faults[0][1])}")
+            behind = reading.faults[0][1] is not StatusCode.BAD_TIMEOUT
+            words = "the gateway to it has no answer from it" if behind else reading.silence
+            raise DeviceSilent(f"unit {self.unit}: {words}")
         if reading.answers and (reading.halved or reading.culprits):
             self.plan.learn(reading.halved, reading.culprits, self._clock.monotonic())
         planes, garbled = self._decoder.decode(self._memory)
@@ -133,7 +135,3 @@ class Reader:
 
 def _extent(column: int, settings: TagSettings) -> Extent:
     return Extent(settings.address.table, settings.address.start, settings.count, column)
-
-
-def _silence_words(status: StatusCode) -> str:
-    return "no answer in time" if status is StatusCode.BAD_TIMEOUT else "the gateway to it has no answer from it"

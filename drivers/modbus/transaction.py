@@ -20,6 +20,8 @@ class Transaction(ABC):
 
     def __init__(self, requests: Iterable[Request]) -> None:
         self.waiting = deque(requests)
+        self.misfits = 0
+        """Replies to one of its requests, by their transaction id, that answer something else."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._flying = 0
 
@@ -42,6 +44,11 @@ class Transaction(ABC):
         """The connection is gone, and with it all answers."""
         if not self.done.done():
             self.done.set_exception(ConnectionLost(reason))
+
+    @property
+    def silence(self) -> str:
+        """Why a request was given up."""
+        return "no answer in time" + (": what came does not fit what was asked" if self.misfits else "")
 
     @abstractmethod
     def answered(self, request: Request, body: bytes) -> None: ...

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 from drivers.mqtt import topic
 from drivers.mqtt.settings import GroupSettings, TagSettings
 from gateway.model import Link, Tag, TagGroup
+from gateway.mqtt.topic import check_filter, check_name
 from gateway.payload.decoder import Decoder
 from gateway.payload.path import Path
 
@@ -93,7 +94,7 @@ def _filters(group: TagGroup) -> Iterator[tuple[str, int | None]]:
 def _place(group: TagGroup, tag: Tag) -> tuple[str, Path]:
     settings = _settings(group)
     text = topic.fill(settings.topic, group.device, tag.name)
-    topic.check_filter(text)
+    check_filter(text)
     return text, settings.path_of(tag.name)
 
 
@@ -102,5 +103,5 @@ def _command(tag: Tag) -> str | None:
     if template is None:
         return None
     name = topic.fill(template, tag.device, tag.name)
-    topic.check_name(name)
+    check_name(name)
     return name

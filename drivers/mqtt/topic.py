@@ -12,38 +12,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-MAX_BYTES = 65_535
+from gateway.mqtt.topic import check_filter
+
 MAX_CACHED = 4_096
 MAX_CACHED_LENGTH = 512
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 T = TypeVar("T")
-
-
-def check_name(name: str) -> None:
-    """Raises ValueError unless `name` is a topic that a message may have (MQTT 5.0, 4.7.1 and 4.7.3)."""
-    if "+" in name or "#" in name:
-        raise ValueError(f"the topic {name!r} must name one topic: + and # are for subscriptions")
-    check_filter(name)
-
-
-def check_filter(text: str) -> None:
-    """Raises ValueError unless `text` is a topic filter (MQTT 5.0, 4.7.1 and 4.7.3)."""
-    if not text:
-        raise ValueError("a topic has at least one character")
-    if "\0" in text:
-        raise ValueError(f"the topic {text!r} holds a null character")
-    if len(text.encode()) > MAX_BYTES:
-        raise ValueError(f"a topic has at most {MAX_BYTES} bytes")
-    if text.startswith("$share/"):
-        raise ValueError("a shared subscription gives each subscriber a part of the values only, and is not offered")
-    levels = text.split("/")
-    for level in levels:
-        if len(level) > 1 and ("+" in level or "#" in level):
-            raise ValueError(f"the topic {text!r} mixes a wildcard with text: + and # stand alone in their level")
-    if "#" in levels[:-1]:
-        raise ValueError(f"the topic {text!r} goes on after #, which can only be the last level")
 
 
 def check_template(template: str) -> None:

@@ -7,9 +7,11 @@ from typing import Final, cast
 
 from asyncua import ua
 
+from drivers.opcua import expiry
 from drivers.opcua.reader import Reader
+from drivers.opcua.refusal import NoRoom
 from drivers.opcua.session import Session
-from drivers.opcua.settings import LinkSettings
+from drivers.opcua.settings import GroupSettings, LinkSettings
 from drivers.opcua.subscription import Subscription
 from drivers.opcua.writer import Writer
 from gateway.clock import SECOND
@@ -20,10 +22,13 @@ from gateway.model import Link, Scan, Tag, TagGroup, Value
 MOST_WAITING: Final = 5
 """Publish requests that wait at the server at a time: one for each subscription and one more, but no more than this."""
 
+LOOK_AHEAD_S: Final = 3_600.0
+
 
 class Conversation:
     def __init__(self, link: Link, receiver: Receiver) -> None:
-        settings = cast(LinkSettings, link.settings)
+        self._settings = settings = cast(LinkSettings, link.settings)
+        self._receiver = receiver
         self._keepalive = settings.keepalive
         self._session = Session(settings, receiver.clock)
         self._writer = Writer(self._session)
@@ -31,6 +36,7 @@ class Conversation:
         self._subscriptions: dict[int, Subscription] = {}
         self._pushed: list[Subscription] = []
         self._readers: dict[str, Reader] = {}
+        self._refused: dict[TagGroup, str] = {}
         for group in (group for device in link.devices for group in device.groups):
             if group.interval is None:
                 self._pushed.append(Subscription(group, self._session, receiver, settings.keepalive))
@@ -39,8 +45,13 @@ class Conversation:
 
     async def open(self) -> None:
         await self._session.open()
-        for subscription in self._pushed:
-            await subscription.open()
+        for subscription in tuple(self._pushed):
+            try:
+                await subscription.open()
+            except NoRoom as error:
+                self._pushed.remove(subscription)
+                self._refused[subscription.group] = str(error)
+                continue
             self._subscriptions[subscription.id] = subscription
 
     async def run(self) -> None:
@@ -51,8 +62,11 @@ class Conversation:
                 tasks.create_task(self._session.wait_lost())
                 tasks.create_task(self._watch())
                 tasks.create_task(self._session.renew())
+                tasks.create_task(self._look_ahead())
                 for subscription in self._pushed:
                     tasks.create_task(subscription.tend())
+                for group in self._refused:
+                    tasks.create_task(self._read_instead(group))
                 for _ in range(waiting):
                     tasks.create_task(self._publish())
         except ExceptionGroup as group:
@@ -73,6 +87,23 @@ class Conversation:
             for subscription in self._pushed:
                 subscription.check()
             await self._session.probe()
+
+    async def _look_ahead(self) -> None:
+        """A session may last longer than the certificate that opened it."""
+        known = [
+            f"no subscription for {group.id}, which is read instead: {why}" for group, why in self._refused.items()
+        ]
+        while True:
+            soon = await asyncio.to_thread(expiry.caution, self._settings, self._receiver.clock.now())
+            self._receiver.caution("; ".join([*known, soon] if soon else known))
+            await asyncio.sleep(LOOK_AHEAD_S)
+
+    async def _read_instead(self, group: TagGroup) -> None:
+        """As often as the server would have sent what has changed."""
+        reader = Reader(group, self._session, self._receiver.clock)
+        while True:
+            self._receiver.publish(await reader.read())
+            await asyncio.sleep(cast(GroupSettings, group.settings).publishing_interval / SECOND)
 
     async def _publish(self) -> None:
         """One of several requests that wait at the server for something to say."""

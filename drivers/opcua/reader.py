@@ -34,4 +34,5 @@ class Reader:
         unknown = int(StatusCode.BAD_NODE_ID_UNKNOWN)
         row = [samples.get(i) or Sample(i, Kind.NULL, None, unknown, now) for i in range(len(self._addresses))]
         (scan,) = self._collector.scans(row, now)
+        scan.held = True
         return scan

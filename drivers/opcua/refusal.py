@@ -70,8 +70,22 @@ GONE: Final = frozenset(
 )
 """Whatever was asked for, the session is no more."""
 
+NO_ROOM: Final = frozenset(
+    {
+        StatusCodes.BadTooManySubscriptions,
+        StatusCodes.BadServiceUnsupported,
+        StatusCodes.BadNotImplemented,
+        StatusCodes.BadNotSupported,
+    }
+)
+"""A server that has no subscription for us, or none at all, can still be read."""
+
 
 _LOST: Final = (UaError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
+
+
+class NoRoom(Exception):
+    """The server makes no further subscription, and the text says why; everything else goes on."""
 
 
 def words(status: int) -> str:

@@ -15,7 +15,7 @@ from asyncua.ua.uaerrors import BadTooManyPublishRequests, UaStatusCodeError
 
 from drivers.opcua.address import Address, Identifier
 from drivers.opcua.login import log_in
-from drivers.opcua.refusal import GONE, translated
+from drivers.opcua.refusal import GONE, NO_ROOM, NoRoom, translated, words
 from drivers.opcua.settings import LinkSettings
 from drivers.opcua.transport import make_client
 from gateway.clock import MILLISECOND, SECOND, Clock
@@ -126,7 +126,7 @@ class Session:
         return int(self._complete(statuses, [item])[0].value)
 
     async def subscribe(self, rhythm: Rhythm) -> Granted:
-        """A subscription without items. The server may go slower than it is asked to."""
+        """A subscription without items. The server may go slower than it is asked to. Raises NoRoom."""
         keepalive = max(1, rhythm.keepalive // rhythm.publishing)
         parameters = ua.CreateSubscriptionParameters(
             RequestedPublishingInterval=rhythm.publishing / MILLISECOND,
@@ -136,7 +136,12 @@ class Session:
             PublishingEnabled=True,
         )
         with translated(self.where):
-            revised = await self._transport.create_subscription(parameters, _ignore)
+            try:
+                revised = await self._transport.create_subscription(parameters, _ignore)
+            except UaStatusCodeError as fault:
+                if fault.code in NO_ROOM:
+                    raise NoRoom(words(fault.code)) from fault
+                raise
             publishing = max(round(revised.RevisedPublishingInterval * MILLISECOND), rhythm.publishing)
         count = int(revised.RevisedMaxKeepAliveCount)
         return Granted(int(revised.SubscriptionId), publishing, max(publishing * count, rhythm.keepalive))

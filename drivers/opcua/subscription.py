@@ -37,8 +37,8 @@ class Subscription:
     """Belongs to one session: `open` once, then `tend` beside `take` and `check`."""
 
     def __init__(self, group: TagGroup, session: Session, receiver: Receiver, keepalive: int) -> None:
+        self.group = group
         self.refused: dict[int, int] = dict.fromkeys(range(len(group.columns)), int(StatusCode.BAD_NODE_ID_UNKNOWN))
-        self._group = group
         self._session = session
         self._receiver = receiver
         self._rhythm = _rhythm(cast(GroupSettings, group.settings), keepalive)
@@ -57,6 +57,7 @@ class Subscription:
         return self._granted.id
 
     async def open(self) -> None:
+        """Raises NoRoom."""
         self._granted = await self._session.subscribe(self._rhythm)
         self._heard = self._receiver.clock.monotonic()
         await self._monitor()
@@ -65,7 +66,7 @@ class Subscription:
         """For ever: show what the server refuses, confirm what is quiet."""
         self._tell_refused()
         while True:
-            await asyncio.sleep(self._group.stale_after / CONFIRMATIONS / SECOND)
+            await asyncio.sleep(self.group.stale_after / CONFIRMATIONS / SECOND)
             if self.refused and self._receiver.clock.monotonic() - self._tried >= RETRY:
                 await self._monitor()
                 self._tell_refused()
@@ -75,7 +76,7 @@ class Subscription:
         """Raises ConnectionLost when the server has said nothing about this subscription for too long."""
         silence = self._receiver.clock.monotonic() - self._heard
         if silence > SIGNS * self._granted.keepalive:
-            raise ConnectionLost(f"the subscription of {self._group.id} is silent for {silence / SECOND:.0f} s")
+            raise ConnectionLost(f"the subscription of {self.group.id} is silent for {silence / SECOND:.0f} s")
 
     def take(self, message: ua.NotificationMessage) -> None:
         """Publish what the server has sent; nothing in it is a sign of life."""
@@ -86,7 +87,7 @@ class Subscription:
         items: list[ua.MonitoredItemNotification] = []
         for part in message.NotificationData:
             if isinstance(part, ua.StatusChangeNotification):
-                raise ConnectionLost(f"the server has ended the subscription of {self._group.id}: {part.Status.name}")
+                raise ConnectionLost(f"the server has ended the subscription of {self.group.id}: {part.Status.name}")
             if isinstance(part, ua.DataChangeNotification):
                 items += part.MonitoredItems
         self._publish(items)
@@ -95,24 +96,26 @@ class Subscription:
         now = self._receiver.clock.now()
         known = self._nodes
         samples = [sample(item.ClientHandle, item.Value, now) for item in items if item.ClientHandle in known]
+        begins = any(each.column not in self._last for each in samples)
         for each in samples:
             self._last[each.column] = each
             self._touched.add(each.column)
             self._suspects.pop(each.column, None)
             if each.overflowed:
                 self._tell_overflow(each.column)
-        for scan in self._collector.scans(samples, now):
+        for number, scan in enumerate(self._collector.scans(samples, now)):
+            scan.held = begins and not number  # the first of a node is what it has been since its last change
             self._receiver.publish(scan)
 
     def _count(self, sequence: int) -> None:
         """OPC UA Part 4, 7.26: they are counted from 1, and after 2^32 - 1 comes 1 again."""
         missing = sequence - self._sequence
         if missing > 0:
-            self._receiver.refuse(f"{self._group.id} lost", f"{missing} notifications were lost on the way")
+            self._receiver.refuse(f"{self.group.id} lost", f"{missing} notifications were lost on the way")
         self._sequence = 1 if sequence == 0xFFFF_FFFF else sequence + 1
 
     def _tell_overflow(self, column: int) -> None:
-        tag = self._group.columns[column].id
+        tag = self.group.columns[column].id
         self._receiver.refuse(f"{tag} queue", f"{tag} changed more often than its queue holds: raise queue_size")
 
     # Nodes that cannot be subscribed to
@@ -120,7 +123,7 @@ class Subscription:
     async def _monitor(self) -> None:
         """Subscribe to what is not subscribed to yet."""
         self._tried = self._receiver.clock.monotonic()
-        nodes = {column: self._session.resolve(_tag(self._group, column).node) for column in self.refused}
+        nodes = {column: self._session.resolve(_tag(self.group, column).node) for column in self.refused}
         items = [(column, node) for column, node in nodes.items() if node is not None]
         # Known before the answer comes, as the first notification may come with it.
         self._nodes |= dict(items)
@@ -156,7 +159,7 @@ class Subscription:
             # With the time that is known: it is the same value as before, not a new one.
             known = [each._replace(time=self._last[each.column].time) for each in same]
             scan = self._collector.confirm(known, now)
-            scan.known = True
+            scan.known = scan.held = True
             self._receiver.publish(scan)
 
     def _suspect(self, changed: set[int]) -> None:
@@ -166,8 +169,8 @@ class Subscription:
         patience = max(PATIENCE * (self._granted.publishing + self._sampling), SECOND)
         for column, since in self._suspects.items():
             if now - since > patience:
-                tag = self._group.columns[column].id
-                raise ConnectionLost(f"{tag} has changed, and the subscription of {self._group.id} did not say so")
+                tag = self.group.columns[column].id
+                raise ConnectionLost(f"{tag} has changed, and the subscription of {self.group.id} did not say so")
 
 
 def _rhythm(settings: GroupSettings, keepalive: int) -> Rhythm:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from gateway import draft, plugins
+from gateway import draft, log, plugins
 from gateway.cli import output
 from gateway.errors import ConfigError, GatewayError
 from gateway.log import printable
@@ -22,6 +22,7 @@ MOST_SECONDS: Final = 700.0
 
 def run(url: str, path: Path | None, force: bool) -> int:
     """Print a configuration, or write it to `path`. 0 if there is one now, 1 if not."""
+    log.hush()
     try:
         if path is not None and path.exists() and not force:
             raise FileExistsError

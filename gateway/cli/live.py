@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Final
 
 from rich.text import Text
 
-from gateway import door
+from gateway import door, log
 from gateway.cli.check import print_problems
 from gateway.cli.table import console, table
 from gateway.cli.words import NOTHING, value
@@ -39,7 +38,7 @@ def run(path: Path, json: bool, wait: float) -> int:
     except InvalidConfiguration as error:
         print_problems(error.problems, json)
         return 1
-    logging.getLogger().addHandler(logging.NullHandler())  # the table has what the libraries would tell
+    log.hush()  # the table has what the libraries would tell
     is_running = runs(configuration.data)
     if is_running:
         print(f"edgeward: {RUNS}", file=sys.stderr)
@@ -99,7 +98,7 @@ def _show(outcomes: Sequence[Outcome]) -> None:
 
 def _link(outcome: Outcome) -> Sequence[str]:
     state = "offline" if outcome.took is None else "online"
-    return outcome.link.id, outcome.link.driver, state, _took(outcome.took), outcome.reason
+    return outcome.link.id, outcome.link.driver, state, _took(outcome.took), outcome.reason or outcome.caution
 
 
 def _tag(outcome: Outcome, answer: Answer) -> Sequence[str]:
@@ -125,7 +124,11 @@ def _entries(outcomes: Sequence[Outcome]) -> dict[str, list[dict[str, Value | No
     tags: list[dict[str, Value | None]] = []
     for outcome in outcomes:
         link = outcome.link.id
-        opened = {"open": outcome.took is not None, "ms": _milliseconds(outcome.took), "reason": outcome.reason}
+        opened = {
+            "open": outcome.took is not None,
+            "ms": _milliseconds(outcome.took),
+            "reason": outcome.reason or outcome.caution,
+        }
         links.append({"link": link, "driver": outcome.link.driver, **opened})
         tags += [{"link": link, **_entry(answer)} for answer in outcome.answers.values()]
     return {"links": links, "tags": tags}

@@ -85,7 +85,7 @@ def _sink(sink: SinkStatus) -> Sequence[str]:
         count(sink.dead_letters),
         count(sink.dropped),
         count(sink.retries),
-        sink.reason,
+        sink.reason or (sink.commands and f"commands: {sink.commands}"),
     )
 
 

@@ -26,11 +26,10 @@ class Calendar:
         self._last = clock.monotonic()
         known = offsets.last(clock.boot)
         self._trust = Trust(None if known is None else known.nanoseconds, wait)
+        self._noted = self._trust.offset
         self.found: list[Offset] = []
         if not self._look():
             _log.warning(_WRONG)
-        elif known is None:
-            self._note(self._last)
 
     @property
     def is_trusted(self) -> bool:
@@ -49,21 +48,18 @@ class Calendar:
 
     def look(self) -> None:
         """At the clock, now."""
-        before, offset = self._trust.is_trusted, self._trust.offset
-        if self._look() == before:
-            return
-        if before:
-            _log.warning(_WRONG)
-            self._note(self._clock.monotonic(), offset)
-        else:
-            _log.warning("the clock is trusted; what came in before is dated by it")
-            self._note(self._clock.monotonic())
+        before = self._trust.is_trusted
+        if self._look() != before:
+            _log.warning(_WRONG if before else "the clock is trusted; what came in before is dated by it")
 
     def _look(self) -> bool:
-        return self._trust.look(self._clock.now(), self._clock.monotonic(), self._clock.is_synchronised)
-
-    def _note(self, since: int, offset: int | None = None) -> None:
-        self.found.append(Offset(self._clock.boot, since, self.began if offset is None else offset))
+        """What is known of the clock is noted when it is first known, and when the clock was set."""
+        monotonic = self._clock.monotonic()
+        is_trusted = self._trust.look(self._clock.now(), monotonic, self._clock.is_synchronised)
+        if is_trusted and (self._noted is None or abs(self.began - self._noted) > _STEP):
+            self._noted = self.began
+            self.found.append(Offset(self._clock.boot, monotonic, self.began))
+        return is_trusted
 
     def stamp(self) -> Stamp:
         return Stamp(self, self._clock)
@@ -76,8 +72,8 @@ class Stamp:
     def __init__(self, calendar: Calendar, clock: Clock) -> None:
         self._calendar = calendar
         self._clock = clock
-        self._offset: int | None = None
-        self._trusted = False
+        self._offset = clock.now() - clock.monotonic()
+        self._trusted = calendar.is_trusted
 
     def split(self, items: Sequence[_T], time: Callable[[_T], int]) -> Iterator[tuple[Origin, Sequence[_T]]]:
         """Runs of items with their origin. `time` says what wall time an item bears."""
@@ -85,7 +81,7 @@ class Stamp:
         now, monotonic, boot = self._clock.now(), self._clock.monotonic(), self._clock.boot
         before, trusted = self._offset, self._trusted
         self._offset, self._trusted = now - monotonic, self._calendar.is_trusted
-        step = 0 if before is None else self._offset - before
+        step = self._offset - before
         if abs(step) > _STEP:
             then = now - step
             old = [item for item in items if abs(time(item) - then) < abs(time(item) - now)]

@@ -35,6 +35,7 @@ from gateway.journal.keys import KeyRing, SealBroken
 from gateway.journal.ranges import Range
 from gateway.journal.seal import Seal
 from gateway.journal.segment import Mark
+from gateway.model import ValueType
 
 _metadata = MetaData()
 _segment = Table(
@@ -92,6 +93,22 @@ _dead_letter = Table(
     Column("key", Integer, nullable=False),
     Column("body", BLOB, nullable=False),
 )
+_field = Table(
+    "field",
+    _metadata,
+    Column("sink", String, primary_key=True),
+    Column("tag_group", String, primary_key=True),
+    Column("tag", String, primary_key=True),
+    Column("device", String, nullable=False),
+    Column("type", String, nullable=False),
+)
+_order = Table(
+    "taken_order",
+    _metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("expires", Integer, nullable=False),
+)
 _loss = Table(
     "loss",
     _metadata,
@@ -121,6 +138,8 @@ _SUM = "sum"
 
 _MOST_LOSSES = 10_000
 """Rows of the ledger that are kept; the oldest go, once they are told."""
+_ORDERS = 10_000
+"""So many of the last orders are remembered however long they have expired: a clock may be set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +220,16 @@ class _Body(msgspec.Struct, array_like=True):
 
 class CatalogBroken(GatewayError):
     """What the catalogue says is not what was written. Set it aside: the segments tell what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """The type that a sink's field was first sent with, and by which device. A field belongs to a tag group."""
+
+    device: str
+    group: str
+    tag: str
+    type: ValueType
 
 
 class Catalog:
@@ -388,6 +417,32 @@ class Catalog:
         with self._engine.connect() as connection:
             mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
         return self._keys.is_current(mark or b"")
+
+    def field_types(self, sink: str) -> list[FieldType]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_field).where(_field.c.sink == sink))
+            return [FieldType(row.device, row.tag_group, row.tag, ValueType(row.type)) for row in rows]
+
+    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        """On disk when this returns. A field that has a type keeps it."""
+        rows = [
+            {"sink": sink, "tag_group": field.group, "tag": field.tag, "device": field.device, "type": field.type.value}
+            for field in new
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(insert(_field).prefix_with("OR IGNORE"), rows)
+
+    def remember(self, order: str, expires: int, now: int) -> bool:
+        """On disk when this returns. False where the order was remembered before. What has expired is forgotten, but
+        for the last ones."""
+        with self._engine.begin() as connection:
+            if connection.scalar(select(_order.c.number).where(_order.c.id == order)) is not None:
+                return False
+            added = connection.execute(insert(_order).values(id=order, expires=expires)).inserted_primary_key
+            assert added is not None
+            old = (_order.c.number <= added[0] - _ORDERS) & (_order.c.expires < now)
+            connection.execute(delete(_order).where(old))
+        return True
 
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")

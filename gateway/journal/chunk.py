@@ -40,12 +40,10 @@ _STREAMS = {Priority.HIGH: Stream.HIGH, Priority.NORMAL: Stream.NORMAL, Priority
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk as a sink's forwarder sees it: number `seq`, and all up to `stop` where several were put together.
-    `broken` says why it could not be read; it is then empty."""
+    """A chunk as a sink's forwarder sees it. `broken` says why it could not be read; it is then empty."""
 
     stream: Stream
     seq: int
-    stop: int
     points: int
     rows: tuple[Rows, ...] = ()
     events: tuple[AnyEvent, ...] = ()

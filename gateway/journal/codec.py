@@ -85,7 +85,7 @@ def _encode_plane(span: Span, planes: Sequence[Plane]) -> bytes:
         return len(body).to_bytes(4, "little") + body
     if span.type is ValueType.BOOL:
         return np.packbits(np.stack(planes).T.astype(np.bool_, copy=False)).tobytes()
-    rows = np.stack(planes)
+    rows = np.stack(planes).astype(span.type.dtype, copy=False)
     return _encode_floats(rows) if span.type.is_float else _shuffle(rows)
 
 

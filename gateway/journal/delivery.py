@@ -109,8 +109,8 @@ class Delivery:
         )
 
     def _settle(self, chunk: Chunk) -> bool:
-        if self.ranges.first(chunk.seq, chunk.stop) is None:
+        if self.ranges.first(chunk.seq, chunk.seq + 1) is None:
             return False
-        self.ranges.remove(chunk.seq, chunk.stop)
+        self.ranges.remove(chunk.seq, chunk.seq + 1)
         self.pending -= chunk.points
         return True

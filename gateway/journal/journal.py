@@ -18,7 +18,7 @@ from weakref import WeakSet
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
 from gateway.journal.calendar import Calendar, Stamp
-from gateway.journal.catalog import DeadLetter, Head, Loss, Standing
+from gateway.journal.catalog import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.keys import KeyRing, save
@@ -307,7 +307,7 @@ class Journal:
     def _give_up(self, sink: str, chunk: Chunk) -> None:
         _log.error("sink %s: %d points of chunk %d are lost: %s", sink, chunk.points, chunk.seq, chunk.broken)
         now = self._clock.now()
-        loss = Loss(now, sink, chunk.stream, chunk.seq, chunk.stop, chunk.points, 0, 0, chunk.broken)
+        loss = Loss(now, sink, chunk.stream, chunk.seq, chunk.seq + 1, chunk.points, 0, 0, chunk.broken)
         self._notes.losses.append(loss)
 
     def statistics(self, sink: str) -> SinkStatistics:
@@ -338,6 +338,20 @@ class Journal:
                 now = self._clock.now()
                 self._notes.losses.append(Loss(now, letter.sink, letter.stream, 0, 0, letter.points, 0, 0, _GIVEN_UP))
         self._notes.is_dirty = True
+
+    async def field_types(self, sink: str) -> list[FieldType]:
+        """The types that the fields of `sink` were first sent with. Raises `FAILURES`."""
+        return await self.own(lambda: self.store.field_types(sink))
+
+    async def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        """On disk when this returns; a field that has a type keeps it. Raises `FAILURES`."""
+        await self.own(lambda: self.store.note_types(sink, new))
+
+    async def remember(self, order: str, expires: int) -> bool:
+        """On disk when this returns: `order` is taken, and may be forgotten some time after `expires` (nanoseconds
+        UTC). False where it was taken before. Raises `FAILURES`."""
+        now = self._clock.now()
+        return await self.own(lambda: self.store.remember(order, expires, now))
 
     async def losses(self) -> list[Loss]:
         """The drop ledger, oldest first."""

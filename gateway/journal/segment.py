@@ -22,7 +22,6 @@ from sqlalchemy import (
     String,
     Table,
     delete,
-    func,
     insert,
     select,
 )
@@ -56,7 +55,6 @@ _chunk = Table(
     "chunk",
     _metadata,
     Column("seq", Integer, primary_key=True),
-    Column("stop", Integer, nullable=False),
     Column("points", Integer, nullable=False),
     Column("total", Integer, nullable=False),
     Column("time", Integer, nullable=False),
@@ -107,7 +105,7 @@ class Mark:
         return self.total_first + sum(self._sizes()[: seq - self.first])
 
     def size(self, seq: int) -> int:
-        """The points of chunk `seq`; 0 for a number that is a part of an earlier chunk."""
+        """The points of chunk `seq`."""
         return self._sizes()[seq - self.first]
 
     def _sizes(self) -> list[int]:
@@ -119,7 +117,6 @@ class Record:
     """A chunk on its way to the disk, not sealed yet."""
 
     seq: int
-    stop: int
     points: int
     total: int
     origin: Origin
@@ -268,7 +265,7 @@ class Segment:
     def _row_of(self, record: Record) -> dict[str, int | bytes]:
         assert self._seal is not None
         origin = record.origin
-        row = {"seq": record.seq, "stop": record.stop, "points": record.points, "total": record.total}
+        row = {"seq": record.seq, "points": record.points, "total": record.total}
         row |= {"time": origin.time, "monotonic": origin.monotonic, "trusted": int(origin.trusted)}
         return {**row, "body": self._seal.close(record.content, self._place(*row.values()))}
 
@@ -313,16 +310,10 @@ class Segment:
             if row is not None:
                 when = offsets.dating(self._origin(row))
                 return lost if when is None else [*lost, self._open(row, when)]
-            lost.append(Chunk(self.name.stream, seq, seq + 1, mark.size(seq), broken=_DAMAGED))
+            lost.append(Chunk(self.name.stream, seq, mark.size(seq), broken=_DAMAGED))
         return lost
 
-    def contents(self, start: int, stop: int) -> list[Record]:
-        """Chunks as they were given to `append`. Raises SealBroken, CodecError, `sqlalchemy.exc.DatabaseError`."""
-        with self._engine.connect() as connection:
-            rows = list(connection.execute(_range(start, stop)))
-        return [Record(row.seq, row.stop, row.points, row.total, self._origin(row), self._content(row)) for row in rows]
-
-    def schema(self, number: int) -> Schema:
+    def _schema_of(self, number: int) -> Schema:
         """Raises CodecError, SealBroken."""
         if number not in self._schemas:
             body = None
@@ -334,13 +325,11 @@ class Segment:
         return self._schemas[number]
 
     def _row(self, seq: int) -> Row[tuple[object, ...]] | None:
-        """The chunk that holds number `seq`; None where it cannot be read."""
-        for wanted in (select(_chunk).where(_chunk.c.seq == seq), _range(seq, seq + 1)):
-            with _damage_suppressed(), self._engine.connect() as connection:
-                row = connection.execute(wanted).first()
-                if row is not None:
-                    return None if None in row else row
-        return None
+        """Chunk `seq`; None where it cannot be read."""
+        row = None
+        with _damage_suppressed(), self._engine.connect() as connection:
+            row = connection.execute(select(_chunk).where(_chunk.c.seq == seq)).first()
+        return None if row is None or None in row else row
 
     def mark(self) -> Mark | None:
         return _mark(self._engine)
@@ -355,19 +344,19 @@ class Segment:
         self._engine.dispose()
 
     def _open(self, row: Row[tuple[object, ...]], when: Dating) -> Chunk:
-        place = (self.name.stream, row.seq, row.stop, row.points)
+        place = (self.name.stream, row.seq, row.points)
         try:
             content = self._content(row)
             if self.name.stream is Stream.EVENTS:
                 return Chunk(*place, events=tuple(map(when.event, unpack_events(content))))
-            return Chunk(*place, rows=tuple(map(when.rows, unpack(content, self.schema))))
+            return Chunk(*place, rows=tuple(map(when.rows, unpack(content, self._schema_of))))
         except (SealBroken, CodecError) as error:
             return Chunk(*place, broken=str(error))
 
     def _content(self, row: Row[tuple[object, ...]]) -> bytes:
         if self._seal is None:
             raise SealBroken("the key does not open the segment's data key")
-        place = self._place(row.seq, row.stop, row.points, row.total, row.time, row.monotonic, row.trusted)
+        place = self._place(row.seq, row.points, row.total, row.time, row.monotonic, row.trusted)
         return self._seal.open(row.body, place)
 
     def _origin(self, row: Row[tuple[object, ...]]) -> Origin:
@@ -409,11 +398,9 @@ def _facts(engine: Engine) -> dict[str, bytes]:
 
 
 def _range(start: int, stop: int) -> Select[tuple[object, ...]]:
-    """The first of them is the chunk that holds number `start`."""
-    first = select(func.max(_chunk.c.seq)).where(_chunk.c.seq <= start).scalar_subquery()
     return (
         select(_chunk)
-        .where(_chunk.c.seq >= func.coalesce(first, start), _chunk.c.stop > start, _chunk.c.seq < stop)
+        .where(_chunk.c.seq >= start, _chunk.c.seq < stop)
         .order_by(_chunk.c.seq)
         .execution_options(stream_results=True, max_row_buffer=8)
     )
@@ -423,8 +410,8 @@ def _mark(engine: Engine) -> Mark | None:
     """Raises CodecError where rows contradict each other, because their page is damaged."""
     boot = _facts(engine).get("boot", b"").decode(errors="replace")
     with engine.connect() as connection:
-        counts = select(_chunk.c.seq, _chunk.c.stop, _chunk.c.points, _chunk.c.total).order_by(_chunk.c.seq)
-        rows = [(row.seq, row.stop, row.points, row.total) for row in connection.execute(counts)]
+        counts = select(_chunk.c.seq, _chunk.c.points, _chunk.c.total).order_by(_chunk.c.seq)
+        rows = [(row.seq, row.points, row.total) for row in connection.execute(counts)]
         if not rows:
             return None
         sizes = _sizes(rows)
@@ -436,9 +423,9 @@ def _mark(engine: Engine) -> Mark | None:
         raise CodecError("its first or last row is damaged")
     return Mark(
         first=rows[0][0],
-        stop=rows[-1][1],
-        total_first=rows[0][3] - rows[0][2],
-        total_stop=rows[-1][3],
+        stop=rows[-1][0] + 1,
+        total_first=rows[0][2] - rows[0][1],
+        total_stop=rows[-1][2],
         since=begin.time,
         until=end.time,
         monotonic=end.monotonic,
@@ -448,18 +435,19 @@ def _mark(engine: Engine) -> Mark | None:
     )
 
 
-def _sizes(rows: Sequence[tuple[int, int, int, int]]) -> list[int]:
-    """The points of each chunk number. What is missing between two rows is put down to the first number that is."""
+def _sizes(rows: Sequence[tuple[int, int, int]]) -> list[int]:
+    """The points of each chunk, given numbers, points and totals. What is missing between two rows is put down to the
+    first number that is."""
     if any(None in row for row in rows):
         raise CodecError("a row is damaged")
-    number, before = rows[0][0], rows[0][3] - rows[0][2]
+    number, before = rows[0][0], rows[0][2] - rows[0][1]
     sizes: list[int] = []
-    for seq, stop, points, total in rows:
+    for seq, points, total in rows:
         lost = total - points - before
-        if not (number <= seq < stop and points >= 0 and lost >= 0 and (lost == 0 or seq > number)):
+        if points < 0 or lost < 0 or (lost > 0 and seq == number):
             raise CodecError("a row is damaged")
         if seq > number:
             sizes += [lost, *[0] * (seq - number - 1)]
-        sizes += [points, *[0] * (stop - seq - 1)]
-        number, before = stop, total
+        sizes.append(points)
+        number, before = seq + 1, total
     return sizes

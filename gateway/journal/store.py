@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from gateway import files
-from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, Head, Loss, Reach, Standing
+from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, FieldType, Head, Loss, Reach, Standing
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.dating import Offset, Offsets, Origin
@@ -162,7 +162,7 @@ class Store:
         mark = self._recover(name)
         self._close(name, mark)
         del self._left[stream]
-        if not records or mark is None or mark.stop < records[-1].stop:
+        if not records or mark is None or mark.stop <= records[-1].seq:
             return False
         self._advance(stream, records)
         return True
@@ -203,12 +203,12 @@ class Store:
         records = []
         for points, body in contents:
             total = head.total + points
-            records.append(Record(head.seq, head.seq + 1, points, total, batch.origin, body))
+            records.append(Record(head.seq, points, total, batch.origin, body))
             head = Head(head.seq + 1, total)
         return records
 
     def _advance(self, stream: Stream, records: Sequence[Record]) -> None:
-        self.heads[stream] = Head(records[-1].stop, records[-1].total) if records else self.heads[stream]
+        self.heads[stream] = Head(records[-1].seq + 1, records[-1].total) if records else self.heads[stream]
 
     def _close(self, name: Name, mark: Mark | None) -> None:
         if mark is None:
@@ -239,7 +239,7 @@ class Store:
                 except (DatabaseError, CodecError):
                     chunks = []
                 if chunks and chunks[0].seq <= start:
-                    return [replace(c, stop=c.seq + 1, points=mark.size(c.seq)) if c.broken else c for c in chunks]
+                    return [replace(c, points=mark.size(c.seq)) if c.broken else c for c in chunks]
                 return segment.salvage(start, stop, mark, self.offsets)
         return []
 
@@ -284,6 +284,15 @@ class Store:
 
     def dead_letters(self) -> list[DeadLetter]:
         return self._catalog.dead_letters()
+
+    def field_types(self, sink: str) -> list[FieldType]:
+        return self._catalog.field_types(sink)
+
+    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        self._catalog.note_types(sink, new)
+
+    def remember(self, order: str, expires: int, now: int) -> bool:
+        return self._catalog.remember(order, expires, now)
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
         return self._catalog.losses(untold)

@@ -40,6 +40,13 @@ class Stand(ABC):
     written: Value
     part: Part
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @abstractmethod
+    def start(self) -> None:
+        """Let the counterpart run, as `part`."""
+
     @abstractmethod
     def settings(self, port: int) -> dict[str, Any]:
         """The link's own settings, to a far end at `port`."""
@@ -61,8 +68,8 @@ class Modbus(Stand):
     values = MappingProxyType({"count": 7, "level": 7 * 65536.0 + 8, "on": True})
     written = 4711
 
-    def __init__(self, folder: Path) -> None:
-        self.part = libmodbus.start(folder, "--hole", "60")
+    def start(self) -> None:
+        self.part = libmodbus.start(self.folder, "--hole", "60")
 
     def settings(self, port: int) -> dict[str, Any]:
         return {"driver": "modbus", "host": "127.0.0.1", "port": port, "timeout": "200ms"}
@@ -88,10 +95,10 @@ class Mqtt(Stand):
     values = MappingProxyType({"count": 7, "level": 0.5, "on": True, "mode": "auto"})
     written = 47.25
 
-    def __init__(self, folder: Path) -> None:
+    def start(self) -> None:
         # The broker refuses the command topic of `denied`, and lets anybody else do anything.
         acl = "topic readwrite plant/#\ntopic readwrite setpoint\n"
-        self.part = self.broker = Mosquitto(folder, acl=acl)
+        self.part = self.broker = Mosquitto(self.folder, acl=acl)
 
     def settings(self, port: int) -> dict[str, Any]:
         return {"driver": "mqtt", "host": "127.0.0.1", "port": port}
@@ -125,8 +132,8 @@ class OpcUa(Stand):
     values = MappingProxyType({"u16": 65_535, "level": 1.25, "on": True, "text": "Grüße"})
     written = 47.25
 
-    def __init__(self, folder: Path) -> None:
-        self.part = self.server = NodeOpcUa(folder)
+    def start(self) -> None:
+        self.part = self.server = NodeOpcUa(self.folder)
 
     def settings(self, port: int) -> dict[str, Any]:
         return {"driver": "opcua", "url": f"opc.tcp://127.0.0.1:{port}/plant", "keepalive": "500ms"}
@@ -149,8 +156,8 @@ class Coap(Stand):
     values = MappingProxyType({"count": 7, "level": 0.5, "on": True, "mode": "auto"})
     written = 47.25
 
-    def __init__(self, folder: Path) -> None:
-        self.part = self.server = CoapServer(folder)
+    def start(self) -> None:
+        self.part = self.server = CoapServer(self.folder)
         self.server.put("/machine", '{"count": 7, "level": 0.5, "on": true, "mode": "auto"}')
 
     def settings(self, port: int) -> dict[str, Any]:
@@ -186,17 +193,21 @@ def test_every_driver_has_a_stand() -> None:
 
 
 @pytest.fixture(params=STANDS.values())
-def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
-    made = request.param(tmp_path)
-    try:
-        yield made
-    finally:
-        made.part.stop()
+def idle(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
+    """Its counterpart does not run."""
+    made: Stand = request.param(tmp_path)
+    return made
+
+
+@pytest.fixture
+def stand(idle: Stand) -> Iterator[Stand]:
+    idle.start()
+    yield idle
+    idle.part.kill()
 
 
 def link_to(stand: Stand, port: int) -> Link:
     """As the configuration makes it."""
-    folder = stand.part.log.parent
     sections = {
         "site": "plant-1",
         "cell": "line-a",
@@ -204,8 +215,8 @@ def link_to(stand: Stand, port: int) -> Link:
         "devices": {"machine": {"link": "line", "groups": stand.groups()}},
         "sinks": {"archive": {"sink": "files", "directory": "archive"}},
     }
-    (folder / "edgeward.yaml").write_text(json.dumps(sections))
-    (link,) = settings.load(folder / "edgeward.yaml").links
+    (stand.folder / "edgeward.yaml").write_text(json.dumps(sections))
+    (link,) = settings.load(stand.folder / "edgeward.yaml").links
     return link
 
 
@@ -316,20 +327,20 @@ async def test_a_far_end_that_dies_is_a_lost_connection(stand: Stand) -> None:
                     await driver.read(group_of(driver))
 
 
-async def test_nobody_there_is_a_lost_connection(stand: Stand) -> None:
+async def test_nobody_there_is_a_lost_connection(idle: Stand) -> None:
     async with nothing_left():
-        driver, _ = make(stand, free_port())
+        driver, _ = make(idle, free_port())
         with pytest.raises(ConnectionLost, match=r"127\.0\.0\.1"):
             async with asyncio.timeout(BOUND_S):
                 await driver.open()
         await close(driver)
 
 
-async def test_a_far_end_that_never_answers_can_be_given_up(stand: Stand) -> None:
+async def test_a_far_end_that_never_answers_can_be_given_up(idle: Stand) -> None:
     """It takes connections and says nothing. Opening may be cancelled by whoever bounds it; closing leaves nothing."""
     async with nothing_left():
         with socket.create_server(("127.0.0.1", 0)) as mute:
-            driver, _ = make(stand, mute.getsockname()[1])
+            driver, _ = make(idle, mute.getsockname()[1])
             with contextlib.suppress(TimeoutError, ConnectionLost):
                 async with asyncio.timeout(0.3):
                     await driver.open()
@@ -337,9 +348,9 @@ async def test_a_far_end_that_never_answers_can_be_given_up(stand: Stand) -> Non
             await close(driver)
 
 
-async def test_closing_what_was_never_opened(stand: Stand) -> None:
+async def test_closing_what_was_never_opened(idle: Stand) -> None:
     async with nothing_left():
-        driver, _ = make(stand)
+        driver, _ = make(idle, free_port())
         await close(driver)
 
 

@@ -29,6 +29,7 @@ from gateway.model import (
 )
 from tests.gateway.sinks.samples import START, rows
 from tests.parts.influxd import Influxd, influxd
+from tests.parts.mosquitto import Mosquitto, Witness
 from tests.parts.nats import Nats, nats_server
 from tests.parts.nginx import Nginx, nginx
 from tests.parts.postgres import Postgres, postgres
@@ -223,6 +224,35 @@ def postgresql() -> Iterator[Postgres]:
         yield part
 
 
+class Broker(Stand):
+    sink = "mqtt"
+
+    def __init__(self, witness: Witness) -> None:
+        self.witness = witness
+
+    def settings(self) -> dict[str, object]:
+        return {"host": "127.0.0.1", "port": self.witness.port}
+
+    def unreachable(self) -> dict[str, object]:
+        return self.settings() | {"port": free_port()}
+
+    def values(self, group: str, tag: str) -> list[tuple[int, float]]:
+        lines = [heard.json for heard in self.witness.all() if heard.topic.split("/")[-1] == group]
+        return [(line["time"], line["values"][tag]) for line in lines if tag in line["values"]]
+
+    def alarms(self) -> int:
+        return sum(heard.json.get("alarm") == "hot" for heard in self.witness.all())
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Witness]:
+    part = Mosquitto(tmp_path)
+    witness = Witness(part.port, "edgeward/plant-1/line-a/#")
+    yield witness
+    witness.stop()
+    part.stop()
+
+
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
     with influxd(tmp_path_factory.mktemp("influxd")) as part:
@@ -254,6 +284,7 @@ _SERVERS: dict[str, Callable[..., Stand]] = {
     "postgresql": PostgreSql,
     "web": Http,
     "jetstream": JetStream,
+    "broker": Broker,
 }
 
 
@@ -266,6 +297,7 @@ _SERVERS: dict[str, Callable[..., Stand]] = {
         pytest.param("postgresql", marks=pytest.mark.real("postgresql")),
         pytest.param("web", marks=pytest.mark.real("nginx")),
         pytest.param("jetstream", marks=pytest.mark.real("nats-server")),
+        pytest.param("broker", marks=pytest.mark.real("mosquitto")),
     ]
 )
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:

@@ -23,6 +23,7 @@ class FakeReceiver:
         self.full = False
         self.scans: list[Scan] = []
         self.refused: list[tuple[str, str]] = []
+        self.cautions: list[str] = []
         self.waiting: list[Callable[[], None]] = []
         self._news = asyncio.Event()
 
@@ -38,6 +39,9 @@ class FakeReceiver:
 
     def refuse(self, source: str, reason: str) -> None:
         self.refused.append((source, reason))
+
+    def caution(self, text: str) -> None:
+        self.cautions.append(text)
 
     def release(self, count: int | None = None) -> None:
         """Let the oldest `count` waiting scans become durable, or all of them."""

@@ -180,7 +180,7 @@ class _Writer:
             chunks = await self._journal.read(stream, *work, 200)
             for chunk in chunks:
                 self._receive(sink, chunk)
-            start = chunks[-1].stop if chunks else work[1]
+            start = chunks[-1].seq + 1 if chunks else work[1]
 
     def _receive(self, sink: str, chunk: Chunk) -> None:
         if sink == SPOTTY and self._random.random() < 0.2:
@@ -308,7 +308,7 @@ async def _read(
         chunks = await journal.read(stream, start, numbers.stop, _MANY)
         for chunk in chunks:
             kept[stream, chunk.seq] = Kept(chunk.points, frozenset(contents(chunk, epoch)), chunk.broken)
-        start = chunks[-1].stop if chunks else start + 1
+        start = chunks[-1].seq + 1 if chunks else start + 1
 
 
 def contents(chunk: Chunk, epoch: int) -> list[Item]:

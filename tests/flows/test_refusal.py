@@ -121,7 +121,7 @@ def test_servers_that_take_nothing_for_a_while(plant: Plant) -> None:
         assert account["pending"] >= 3, name
         assert account["retries"] >= 1, name
         (told,) = gateway.told(f"sink {name} delivery")
-        assert words in told, name
+        assert words in told or "the server's own words" in told, name
         assert words in account["reason"], name
     assert gateway.sink("well")["online"]
 
@@ -156,7 +156,8 @@ def test_a_server_that_has_lost_its_mind(start: Start, broker: Mosquitto, stack:
     assert gateway.sink("s400")["dead_letters"] == 0
     assert not gateway.told("refused for good")
     (told,) = gateway.told("sink s400 delivery")
-    assert "400: out of my mind" in told
+    assert "out of my mind" not in told, "what a server says of values may be values"
+    assert "400: out of my mind" in gateway.sink("s400")["reason"]
     server.is_well = True
     if not os.environ.get("SOAK"):
         gateway.restart()
@@ -187,5 +188,4 @@ def test_a_value_that_the_database_refuses_costs_no_other(
     rows = influx.query("select n, half from state where half >= 0", database)
     assert sorted((row["n"], row["half"]) for row in rows) == [(n, n / 2) for n in range(count)]
     assert gateway.sink("cloud")["dead_letters"] == count
-    (told,) = gateway.told("sink cloud", "refused for good")
-    assert "field type conflict" in told
+    assert len(gateway.told("sink cloud", "refused for good", "dead-letters")) == 1

@@ -14,7 +14,7 @@ import pytest
 
 from gateway import plugins
 from gateway.cell import Cell
-from gateway.contracts import Driver, Receiver, Sink
+from gateway.contracts import Ability, Driver, Receiver, Repeats, Sink
 from gateway.control import Control
 from gateway.errors import CommandRefused, ConnectionLost
 from gateway.fields import Settings
@@ -66,6 +66,7 @@ class FakeDriver(Driver):
 class FakeSink(Sink):
     """Takes everything, or is away."""
 
+    ability = Ability(precision=1, repeats=Repeats.KEPT, typed=False)
     away = False
 
     def __init__(self, settings: Settings, site: str, cell: str) -> None:

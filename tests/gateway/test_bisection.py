@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.bisection import narrow
-from gateway.errors import ChunkRejected, ConnectionLost, SinkHeld
+from gateway.bisection import NothingTaken, narrow
+from gateway.errors import ChunkRejected, ConnectionLost
 
 
 class Server:
@@ -52,7 +52,7 @@ async def test_one_in_5000_costs_few_requests(culprit: int) -> None:
 
 async def test_a_server_that_refuses_everything_convicts_nobody() -> None:
     server = Server(set(range(5000)))
-    with pytest.raises(SinkHeld):
+    with pytest.raises(NothingTaken):
         await narrow([range(5000)], REASON, server.write, split)
     assert server.requests < 150
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -10,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gateway.bus import Bus as WholeBus
+from gateway.bus import Outcome
 from gateway.clock import SECOND, ManualClock
 from gateway.contracts import Driver, Receiver
 from gateway.drift import clock_of, correct
 from gateway.fields import ClockSettings, DeviceSettings
+from gateway.image import Image
 from gateway.link import LinkSupervisor
-from gateway.model import Device, Link, Mask, Scan, StatusCode, TagGroup
+from gateway.model import AnyEvent, Device, Link, Mask, Scan, StatusCode, TagGroup
 from tests.gateway.build import NOW, group, scan
 
 GATEWAY = ClockSettings.model_validate({"trust": "gateway"})
@@ -99,6 +103,23 @@ def test_with_a_time_each_only_the_columns_beyond_it_are_corrected() -> None:
     assert made.source_time.tolist() == [NOW - 4 * SECOND, NOW]
 
 
+@pytest.mark.parametrize("source", [-3600, [-3600, 4], [4, -86_400]])
+def test_a_value_that_is_dated_by_its_last_change_does_not_convict_the_clock(source: int | list[int]) -> None:
+    made = row(source)
+    made.held = True
+    assert correct(made, WITHIN_5S) == ""
+    assert made.status is None
+
+
+@pytest.mark.parametrize("source", [60, [-3600, 60]])
+def test_unless_it_comes_from_the_future(source: int | list[int]) -> None:
+    made = row(source)
+    made.held = True
+    assert "more than 5 s ahead" in correct(made, WITHIN_5S)
+    assert made.status is not None
+    assert made.status[1] == DOUBT
+
+
 def test_what_is_not_there_has_no_time() -> None:
     assert correct(row([1, 3600], columns=[True, False]), WITHIN_5S) == ""
     assert "more than 5 s behind" in correct(row([-9, 3600], columns=[True, False]), WITHIN_5S)
@@ -163,3 +184,33 @@ async def test_a_device_without_the_setting_keeps_its_time() -> None:
     made.gateway_time = NOW
     supervisor.publish(made)
     assert bus.scans[0].source_time == NOW - 86_400 * SECOND
+
+
+class Nobody:
+    """Judges nothing and keeps nothing."""
+
+    def judge(self, row: Scan, now: int, monotonic: int) -> Sequence[Outcome]:
+        return ()
+
+    def append(self, row: Scan, durable: Callable[[], None] | None = None) -> None: ...
+
+    def follow(self, durable: Callable[[], None]) -> None: ...
+
+    def record(self, event: AnyEvent) -> None: ...
+
+
+@pytest.mark.parametrize(("late", "status"), [(0, 0), (60, DOUBT)])
+async def test_a_value_that_is_confirmed_is_worth_what_it_was_worth(late: int, status: int) -> None:
+    """However long ago that was; and its clock is no better for it."""
+    own = device(tolerance="5s")
+    (of,), clock = own.groups, ManualClock(NOW)
+    image = Image(own.groups)
+    made = LinkSupervisor(Link("l", "d", (own,)), _none, WholeBus(clock, image, Nobody(), Nobody()), clock)
+    first = scan(of, [1.0], NOW - late * SECOND)
+    first.gateway_time = NOW
+    made.publish(first)
+    again = scan(of, [1.0], NOW - late * SECOND)
+    again.known, again.gateway_time = True, NOW + 3600 * SECOND
+    made.publish(again)
+    reading = image.read("press/t0", clock.monotonic())
+    assert (reading.value, reading.status, reading.source_time) == (1.0, status, NOW)

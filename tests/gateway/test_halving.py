@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 
-from gateway.halving import Suspects, halves, letter, pick
+from gateway.halving import halves, pick, singles
 from gateway.journal import codec
 from gateway.model import Rows
 from tests.gateway.build import NOW, group, scan
@@ -37,26 +37,8 @@ def test_picking_keeps_status_and_order() -> None:
     assert [plane.shape for plane in some.values] == [(2, 1), (2, 1)]
 
 
-def test_a_letter_says_all_about_its_value() -> None:
-    content = json.loads(letter(pick(rows(1), [2])))
-    assert content == {
-        "device": "press",
-        "group": "fast",
-        "tag": "t2",
-        "type": "float64",
-        "value": 0.0,
-        "status": 0,
-        "source_time": NOW,
-        "gateway_time": NOW,
-    }
-
-
-def test_suspects_travel_apart_until_they_are_cleared() -> None:
-    suspects = Suspects()
-    assert suspects.sort(whole := rows()) == ((whole,), ())
-    suspects.learn([], [pick(whole, [2])])
-    (good,), (bad,) = suspects.sort(whole)
-    assert [c.name for c in good.schema.columns] == ["t0", "t1", "t3"]
-    assert [c.name for c in bad.schema.columns] == ["t2"]
-    suspects.learn([bad], [])
-    assert suspects.sort(whole)[1] == ()
+def test_singles_are_all_values_that_are_there() -> None:
+    ones = list(singles(pick(rows(2), [1, 3])))
+    assert [one.values[0].tolist() for one in ones] == [[[10]], [[11]], [["s0"]], [["s1"]]]
+    absent = replace(rows(2), present=np.array([[True, False, False, False], [False, False, False, True]]))
+    assert [one.values[0].tolist() for one in singles(absent)] == [[[0]], [["s1"]]]

@@ -73,3 +73,25 @@ def test_each_tag_grows_stale_on_its_own(image: Image) -> None:
     image.update(scan(of, [False, 2, 1.0, "old"], columns=np.array([False, True, False, False])), 3 * SECOND)
     late = 3 * SECOND + 1
     assert [image.read(f"press/t{i}", late).stale for i in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("is_partial", [False, True])
+def test_what_is_confirmed_keeps_the_time_and_the_status_that_were_settled(image: Image, is_partial: bool) -> None:
+    status = np.array([0, StatusCode.UNCERTAIN, 0, 0], np.uint32)
+    image.update(scan(of, [True, 1, 1.0, "old"], NOW, status), 0)
+    mask = np.array([False, True, False, True]) if is_partial else None
+    again = scan(of, [True, 1, 1.0, "old"], NOW - 86_400 * SECOND, None, mask)
+    again.known = True
+    image.recall(again)
+    image.update(again, 3 * SECOND)
+    reading = image.read("press/t1", 4 * SECOND)
+    assert (reading.source_time, reading.status, reading.stale) == (NOW, StatusCode.UNCERTAIN, False)
+
+
+def test_what_was_never_there_is_taken_as_it_comes(image: Image) -> None:
+    again = scan(of, [True, 1, 1.0, "old"], NOW - SECOND)
+    image.recall(again)
+    assert again.source_time == NOW - SECOND
+    image.update(scan(of, [True, 0, 0.0, ""], NOW, None, np.array([True, False, False, False])), 0)
+    image.recall(again)
+    assert again.source_time == NOW - SECOND

@@ -467,3 +467,68 @@ def test_a_full_journal_is_told_and_polling_goes_on() -> None:
     supervisor = supervised(world, plant("a"), 5)
     assert supervisor.sessions == 1
     assert supervisor.notices.total > 40
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_link_that_is_ended_ends_also_when_its_session_is_lost_in_that_moment(turns: int) -> None:
+    """Ended so many turns of the loop after the connection was lost."""
+    world = World()
+
+    async def main() -> bool:
+        clock = LoopClock()
+        bus = Bus(clock, Image([group("float64", device="a")]), world, world)
+        link = LinkSupervisor(plant("a"), lambda link, receiver: FakeDriver(link, receiver, world), bus, clock)
+        running = asyncio.create_task(link.run())
+        await asyncio.sleep(1)
+        world.drivers[0].gone.set_result("unplugged")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait((running,), timeout=60)
+        return running.cancelled()
+
+    assert run(main)
+    assert [driver.closed for driver in world.drivers] == [1]
+
+
+def test_a_lost_session_leaves_no_cancellation_for_a_later_timeout_to_find() -> None:
+    """With Python 3.11.2, an `open` that timed out after it ended the link for good."""
+    world = World()
+    pending: list[int] = []
+
+    async def open_() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        pending.append(task.cancelling())
+        if len(pending) > 1:
+            await asyncio.sleep(1000)
+
+    async def lose(supervisor: LinkSupervisor) -> None:
+        await asyncio.sleep(1)
+        world.drivers[0].gone.set_result("unplugged")
+
+    world.open = open_
+    supervisor = supervised(world, plant("a"), 60, lose)
+    assert supervisor.sessions > 2
+    assert supervisor.reason == "no answer in time"
+    assert not any(pending)
+
+
+def test_a_caution_is_told_once_and_stands_while_the_link_stands(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+
+    async def caution(supervisor: LinkSupervisor) -> None:
+        for text in ("renew it within 7 days", "renew it within 7 days", "renew it within a day"):
+            await asyncio.sleep(3600)
+            supervisor.caution(text)
+            assert (supervisor.online, supervisor.reason, supervisor.cautioned) == (True, "", text)
+        supervisor.caution("")
+
+    with caplog.at_level(logging.WARNING):
+        supervisor = supervised(world, plant("a", interval=60 * SECOND), 1, caution)
+    assert supervisor.cautioned == ""
+    assert [record.getMessage() for record in caplog.records if "caution" in record.getMessage()] == [
+        "link bus caution: renew it within 7 days",
+        "link bus caution: renew it within a day",
+        "link bus caution: over, after 3 times: renew it within 7 days",
+    ]

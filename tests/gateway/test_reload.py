@@ -13,9 +13,12 @@ import pytest
 from gateway import status
 from gateway.backlog import Backlog
 from gateway.cell import Cell
+from gateway.contracts import Orders
 from gateway.difference import Difference
 from gateway.errors import ConnectionLost
+from gateway.fields import CommandSettings
 from gateway.generation import Archive
+from gateway.model import CommandDone, Order, Outcome, Tag, Value
 from gateway.problems import InvalidConfiguration
 from gateway.status import Rates
 from tests.gateway.gate import wait_until
@@ -319,6 +322,44 @@ async def test_a_sink_that_left_and_comes_back(tmp_path: Path) -> None:
 def balanced(shop: Workshop, sink: str) -> bool:
     account = shop.cell.journal.statistics(sink)
     return account.ingested == account.delivered + account.pending + account.dead_letters + account.dropped
+
+
+async def test_only_the_sink_that_changed_listens_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what was ordered through it ends first."""
+    heard: list[tuple[str, Orders]] = []
+    deaf: list[str] = []
+    gate = asyncio.Event()
+
+    async def listen(sink: Sink, orders: Orders) -> None:
+        heard.append((sink.url, orders))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            deaf.append(sink.url)
+
+    async def write(driver: Driver, tag: Tag, value: Value) -> None:
+        await gate.wait()
+
+    monkeypatch.setattr(Sink, "listen", listen)
+    monkeypatch.setattr(Sink, "commands", CommandSettings.model_validate({"tags": ["press/*"]}))
+    monkeypatch.setattr(Driver, "write", write)
+    sinks = {"cloud": {"sink": "fake", "url": "one"}, "other": {"sink": "fake", "url": "two"}}
+    async with workshop(tmp_path, **changed(sinks=sinks)) as shop:
+        await wait_until(lambda: len(heard) == 2)
+        answers: list[CommandDone] = []
+        order = Order("o-1", "press/fast.x", 1.5, shop.cell.clock.now())
+        dict(heard)["one"].submit(order, lambda: None, answers.append)
+        reloading = asyncio.create_task(
+            shop.reload(**changed(sinks=sinks | {"cloud": {"sink": "fake", "url": "three"}}))
+        )
+        await wait_until(lambda: shop.cell.generation.number == 2)
+        assert (answers, deaf) == ([], [])
+        gate.set()
+        await reloading
+        await wait_until(lambda: len(heard) == 3)
+        assert [(done.command, done.origin, done.outcome) for done in answers] == [("o-1", "sink:cloud", Outcome.DONE)]
+        assert deaf == ["one"]
+        assert [url for url, _ in heard] == ["one", "two", "three"]
 
 
 # All or nothing

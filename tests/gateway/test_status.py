@@ -34,6 +34,14 @@ def test_rate_forgets() -> None:
     assert rates.rate("press-1") == 0.0
 
 
+@pytest.mark.parametrize("points", [0, 7])
+def test_no_rate_of_a_device_that_a_reload_took_away_and_brought_back(points: int) -> None:
+    rates = Rates()
+    rates.sample({"press-1": points}, 0)
+    rates.sample({}, SECOND)
+    assert rates.rate("press-1") is None
+
+
 async def test_pending_and_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_plugins(monkeypatch)
     monkeypatch.setattr(FakeSink, "away", True)
@@ -84,3 +92,13 @@ async def test_survives_the_wire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         gate.publish(True, 1, 81.0, "ok")
         taken = status.collect(gate.cell, await backlog.look(gate.cell), Rates())
         assert msgspec.json.decode(msgspec.json.encode(taken), type=Status) == taken
+
+
+async def test_a_link_says_what_is_to_be_done_before_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_plugins(monkeypatch)
+    async with running(tmp_path) as gate:
+        supervisor = next(iter(gate.cell.links.values()))
+        await wait_until(lambda: supervisor.online)
+        supervisor.caution("renew it")
+        link = status.collect(gate.cell, await backlog.look(gate.cell), Rates()).links[0]
+        assert (link.online, link.reason) == (True, "renew it")

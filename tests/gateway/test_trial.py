@@ -139,6 +139,17 @@ def test_a_reason_to_refuse_is_told(fake: type[Fake]) -> None:
     assert reasons(trial(link(PUSHED), wait=1)) == ["plant/pump: the payload is not JSON"]
 
 
+def test_a_caution_is_told_and_is_no_failure(fake: type[Fake]) -> None:
+    async def caution(driver: Fake) -> None:
+        driver.receiver.caution("renew it")
+        driver.receiver.publish(scan(PUSHED, [1.0]))
+        await asyncio.Event().wait()
+
+    fake.running = caution
+    outcome = trial(link(PUSHED))
+    assert (outcome.caution, outcome.reason, reasons(outcome)) == ("renew it", "", [""])
+
+
 def test_a_doubt_about_a_value_is_told(fake: type[Fake]) -> None:
     async def doubt(driver: Fake) -> None:
         driver.receiver.refuse("pump/state time", "no time at ts")

@@ -65,6 +65,7 @@ class SinkSettings(fields.Settings):
 class Sink(contracts.Sink):
     """Every sink that there ever was is in `made`."""
 
+    ability = contracts.Ability(precision=1, repeats=contracts.Repeats.KEPT, typed=False)
     made: ClassVar[list[Sink]] = []
 
     def __init__(self, settings: SinkSettings, site: str, cell: str) -> None:

@@ -21,6 +21,7 @@ need runc runc
 need iptables iptables
 need strace strace
 need mkfs.ext4 e2fsprogs
+need ip iproute2
 need mmdebstrap mmdebstrap
 [ -x /usr/lib/podman/netavark ] || missing="$missing netavark"
 [ -x /usr/lib/podman/aardvark-dns ] || missing="$missing aardvark-dns"

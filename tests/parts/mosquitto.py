@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from threading import Event
+from typing import Any, NamedTuple
 
 import pytest
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from tests.parts.process import Part, accepts, find, free_port
+
+PATIENCE_S = 10.0
 
 
 class Mosquitto(Part):
@@ -114,6 +124,72 @@ class Subscriber:
         with self._process.stdout:
             for line in self._process.stdout:
                 yield line.rstrip("\n")
+
+
+class Heard(NamedTuple):
+    topic: str
+    payload: bytes
+    retain: bool
+    properties: Properties
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found = json.loads(self.payload)
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def id(self) -> str:
+        """The message's id: the user property of that name."""
+        return str(dict(self.properties.UserProperty)["id"])
+
+
+class Witness:
+    """A client of paho's that keeps everything that is published under a topic filter."""
+
+    def __init__(self, port: int, topic: str = "#", **options: str) -> None:
+        self.port = port
+        self.heard: list[Heard] = []
+        self._subscribed = Event()
+        self._marks = count()
+        self._mark = ""
+        self._marked = Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5, reconnect_on_failure=True)
+        self._client.reconnect_delay_set(0.05, 0.2)  # type: ignore[arg-type]
+        self._client.on_message = lambda client, data, message: self._take(message)
+        self._client.on_connect = lambda client, *more: client.subscribe([(topic, 1), ("witness/mark", 1)])
+        self._client.on_subscribe = lambda *more: self._subscribed.set()
+        if options:
+            self._client.username_pw_set(options["username"], options["password"])
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._subscribed.wait(PATIENCE_S)
+
+    def publish(self, topic: str, payload: bytes | str, retain: bool = False, **properties: object) -> None:
+        """Returns when the broker has it."""
+        about = Properties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(about, name, value)
+        self._client.publish(topic, payload, 1, retain, about).wait_for_publish(PATIENCE_S)
+
+    def all(self) -> list[Heard]:
+        """Everything that the broker had when this was called: it delivers in the order in which it takes."""
+        self._mark = str(next(self._marks))
+        self._marked.clear()
+        self.publish("witness/mark", self._mark)
+        assert self._marked.wait(PATIENCE_S)
+        return list(self.heard)
+
+    def stop(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _take(self, message: MQTTMessage) -> None:
+        if message.topic != "witness/mark":
+            about = message.properties or Properties(PacketTypes.PUBLISH)
+            self.heard.append(Heard(message.topic, bytes(message.payload), message.retain, about))
+        elif message.payload.decode() == self._mark:
+            self._marked.set()
 
 
 def _passwords(folder: Path, users: dict[str, str]) -> Path:

@@ -77,7 +77,8 @@ async function main(options) {
     securityModes: [ua.MessageSecurityMode.None, ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt],
     allowAnonymous: !options.users,
     userManager: { isValidUser: (user, password) => (options.users || {})[user] === password },
-    serverCapabilities: { minSupportedSampleRate: 0, operationLimits: { maxNodesPerRead: 50, maxMonitoredItemsPerCall: 50 } },
+    serverCapabilities: { minSupportedSampleRate: 0, operationLimits: { maxNodesPerRead: 50, maxMonitoredItemsPerCall: 50 },
+      ...options.capabilities },
   });
   await server.initialize();
   for (const uri of options.before || []) server.engine.addressSpace.registerNamespace(uri);

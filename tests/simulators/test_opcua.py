@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from asyncua import ua
@@ -23,6 +23,19 @@ from tests.parts.process import find
 from tests.simulators.process import Simulator, lines
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """One for several tests, which leave it as they found it: its start takes seconds."""
+    log = tmp_path_factory.mktemp("plant") / "log"
+    with Simulator("opcua", "--port", 0, "--rate", 50, "--log", log) as running:
+        yield Plant(running.port, log)
+
+
+class Plant(NamedTuple):
+    port: int
+    log: Path
 
 
 class Listener:
@@ -57,15 +70,13 @@ async def listen(connected: Client, index: int, *names: str) -> Listener:
     return listener
 
 
-async def test_the_log_holds_what_was_sent(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with Simulator("opcua", "--port", 0, "--rate", 50, "--log", log) as plant:
-        async with client(plant.port) as (connected, index):
-            listener = await listen(connected, index, "sequence", "bearing.temperature")
-            got: list[tuple[str, object, int, int]] = []
-            while len([each for each in got if each[0] == "sequence"]) < 40:
-                got.append(await asyncio.wait_for(listener.came.get(), 5))
-    sent = {line["sequence"]: line for line in lines(log)}
+async def test_the_log_holds_what_was_sent(plant: Plant) -> None:
+    async with client(plant.port) as (connected, index):
+        listener = await listen(connected, index, "sequence", "bearing.temperature")
+        got: list[tuple[str, object, int, int]] = []
+        while len([each for each in got if each[0] == "sequence"]) < 40:
+            got.append(await asyncio.wait_for(listener.came.get(), 5))
+    sent = {line["sequence"]: line for line in lines(plant.log) if "sequence" in line}
     assert list(sent) == list(range(1, len(sent) + 1))
     stamps = [int(str(line["ts"])) for line in sent.values()]
     assert all(a < b for a, b in pairwise(stamps))
@@ -78,22 +89,22 @@ async def test_the_log_holds_what_was_sent(tmp_path: Path) -> None:
             assert by_time[stamp * 1_000][name] == value  # type: ignore[index]
 
 
-async def test_the_pump_is_stopped_and_nonsense_is_refused(tmp_path: Path) -> None:
-    with Simulator("opcua", "--port", 0, "--rate", 50, "--log", tmp_path / "log") as plant:
-        async with client(plant.port) as (connected, index):
-            listener = await listen(connected, index, "rpm")
-            run, speed, rpm = (connected.get_node(node_id(n, index)) for n in ("run", "speed.setpoint", "rpm"))
-            with pytest.raises(UaStatusCodeError) as caught:
-                await speed.write_value(ua.DataValue(ua.Variant(1000.0, ua.VariantType.Double)))
-            assert caught.value.code == StatusCodes.BadOutOfRange
-            with pytest.raises(UaStatusCodeError):
-                await rpm.write_value(ua.DataValue(ua.Variant(1, ua.VariantType.Int32)))
-            await run.write_value(ua.DataValue(ua.Variant(False, ua.VariantType.Boolean)))
-            while int(str((await asyncio.wait_for(listener.came.get(), 5))[1])) > 1_000:
-                pass
-            assert await speed.read_value() == 100.0
-    written = [line for line in lines(tmp_path / "log") if "write" in line]
-    assert [(line["write"], line["value"]) for line in written] == [("run", False)]
+async def test_the_pump_is_stopped_and_nonsense_is_refused(plant: Plant) -> None:
+    async with client(plant.port) as (connected, index):
+        listener = await listen(connected, index, "rpm")
+        run, speed, rpm = (connected.get_node(node_id(n, index)) for n in ("run", "speed.setpoint", "rpm"))
+        with pytest.raises(UaStatusCodeError) as caught:
+            await speed.write_value(ua.DataValue(ua.Variant(1000.0, ua.VariantType.Double)))
+        assert caught.value.code == StatusCodes.BadOutOfRange
+        with pytest.raises(UaStatusCodeError):
+            await rpm.write_value(ua.DataValue(ua.Variant(1, ua.VariantType.Int32)))
+        await run.write_value(ua.DataValue(ua.Variant(False, ua.VariantType.Boolean)))
+        while int(str((await asyncio.wait_for(listener.came.get(), 5))[1])) > 1_000:
+            pass
+        assert await speed.read_value() == 100.0
+        await run.write_value(ua.DataValue(ua.Variant(True, ua.VariantType.Boolean)))
+    written = [line for line in lines(plant.log) if "write" in line]
+    assert [(line["write"], line["value"]) for line in written] == [("run", False), ("run", True)]
 
 
 async def test_a_fault_makes_values_bad_but_never_the_sequence(tmp_path: Path) -> None:
@@ -108,7 +119,7 @@ async def test_a_fault_makes_values_bad_but_never_the_sequence(tmp_path: Path) -
 
 
 @pytest.mark.real("node-opcua")
-def test_a_client_that_we_did_not_write_reads_it(tmp_path: Path) -> None:
+def test_a_client_that_we_did_not_write_reads_it(plant: Plant, tmp_path: Path) -> None:
     modules = nodeopcua.install()
     script = """
 const ua = require("node-opcua");
@@ -124,10 +135,9 @@ const ua = require("node-opcua");
   process.exit(0);
 })();
 """
-    with Simulator("opcua", "--port", 0) as plant:
-        command = [find("node", "nodejs"), "-e", script, f"opc.tcp://127.0.0.1:{plant.port}/plant"]
-        environment = {"NODE_PATH": str(modules), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment, check=False)
+    command = [find("node", "nodejs"), "-e", script, f"opc.tcp://127.0.0.1:{plant.port}/plant"]
+    environment = {"NODE_PATH": str(modules), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment, check=False)
     assert "read 100 Good" in done.stdout, done.stderr
 
 

@@ -174,6 +174,20 @@ async def test_two_silent_blocks_end_the_scan() -> None:
         assert len(wires[0].queries) == 3 + 4
 
 
+@pytest.mark.parametrize("changed", [{"unit": 9}, {"function": 4}])
+async def test_a_device_that_answers_something_else_is_said_to(changed: dict[str, int]) -> None:
+    group = group_of(WRITABLE)
+
+    def behave(wire: Wire, query: Query) -> None:
+        wire.send(query.good(**changed))
+
+    async with serving(behave) as (port, _), session(link_of(port, group)) as driver:
+        with pytest.raises(DeviceSilent, match=r"unit 1: no answer in time: what came does not fit what was asked$"):
+            await driver.read(group)
+        with pytest.raises(DeviceSilent, match="does not fit what was asked; whether it was written is not known"):
+            await driver.write(group.columns[0], True)
+
+
 async def test_a_dead_unit_behind_a_gateway_does_not_touch_the_others() -> None:
     def behave(wire: Wire, query: Query) -> None:
         wire.send(query.exception(11) if query.unit == 1 else query.good())

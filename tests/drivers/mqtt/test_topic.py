@@ -9,36 +9,6 @@ from drivers.mqtt import topic
 from drivers.mqtt.topic import Router
 
 
-@pytest.mark.parametrize("text", ["a", "a/b", "/a", "a/", "//", "+", "#", "a/+/b", "a/#", "+/+/#", "$SYS/#", "ä b/c"])
-def test_what_is_a_filter(text: str) -> None:
-    topic.check_filter(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "at least one character"),
-        ("a\0b", "null character"),
-        ("a" * 65_536, "65535 bytes"),
-        ("ä" * 32_768, "65535 bytes"),
-        ("a+/b", "stand alone"),
-        ("a/b#", "stand alone"),
-        ("##", "stand alone"),
-        ("a/#/b", "goes on after #"),
-        ("$share/group/a", "shared subscription"),
-    ],
-)
-def test_what_is_no_filter(text: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        topic.check_filter(text)
-
-
-@pytest.mark.parametrize("name", ["a/+", "#", ""])
-def test_a_command_goes_to_one_topic(name: str) -> None:
-    with pytest.raises(ValueError):
-        topic.check_name(name)
-
-
 @pytest.mark.parametrize(
     ("template", "reason"),
     [("a/{dev}", "only {device} and {tag}"), ("a/x{tag}", "stands alone in its level"), ("a/#/{tag}", "after #")],

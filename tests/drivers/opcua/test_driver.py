@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -104,6 +105,7 @@ class TestValues:
             await receiver.wait_scans(2)
             server.set("level", 8.5, "UncertainLastUsableValue", 1_700_000_001_456)
             await receiver.wait_scans(3)
+        assert [scan.held for scan in receiver.scans] == [True, False, False]
         bad, doubtful = receiver.scans[1:]
         assert (cells(bad), bad.source_time) == ({"level": (7.5, 0x808C0000)}, 1_700_000_000_123_000_000)
         assert (cells(doubtful), doubtful.source_time) == ({"level": (8.5, 0x40900000)}, 1_700_000_001_456_000_000)
@@ -201,6 +203,7 @@ class TestFreshness:
         async with links.session(link, receiver):
             await receiver.wait_scans(4)
         for scan in receiver.scans[1:]:
+            assert (scan.known, scan.held) == (True, True)
             assert cells(scan) == {"i16": (-3, 0)}
             assert not isinstance(scan.source_time, int)
             assert scan.source_time.tolist() == [1_700_000_000_001_000_000]
@@ -241,6 +244,25 @@ class TestFreshness:
         expected = {name: (value, 0) for name, value in VALUES.items()}
         assert cells(scan) == expected | {"i16": cells(scan)["i16"]}
         assert scan.columns is None
+        assert scan.held
+
+    async def test_a_group_that_the_server_has_no_subscription_for_is_read(self) -> None:
+        server = NodeOpcUa(capabilities={"maxSubscriptionsPerSession": 1})
+        try:
+            groups = {
+                name: {"publishing_interval": "50ms", "tags": tags(**{name: "float64"})}
+                for name in ("level", "setpoint")
+            }
+            receiver = receive()
+            async with links.session(make_link(groups, server.url), receiver):
+                server.set("level", 7.5)
+                server.set("setpoint", 8.5)
+                await wait(receiver, "level", 7.5)
+                await wait(receiver, "setpoint", 8.5)
+            (caution,) = receiver.cautions
+            assert re.fullmatch(r"no subscription for \S+/setpoint, which is read instead: too many .*", caution)
+        finally:
+            server.stop()
 
 
 class TestWrites:

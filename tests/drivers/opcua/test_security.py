@@ -93,6 +93,16 @@ class TestCertificates:
         own = issue(tmp_path, key, days=-1)
         await fail("opc.tcp://127.0.0.1", r"own\.crt expired on \d{4}-\d\d-\d\d: renew it", **SECURED, **own)
 
+    async def test_an_own_certificate_that_will_soon_expire(
+        self, server: NodeOpcUa, tmp_path: Path, key: RSAPrivateKey
+    ) -> None:
+        receiver = FakeReceiver(SystemClock())
+        link = make_link(VALUES, server.url, **SECURED, **issue(tmp_path, key, days=5))
+        async with links.session(link, receiver), asyncio.timeout(10):
+            while not receiver.cautions:
+                await asyncio.sleep(0.01)
+        assert "own.crt expires within 7 days" in receiver.cautions[0]
+
     async def test_files_that_are_not_what_they_should_be(self, tmp_path: Path, key: RSAPrivateKey) -> None:
         url, own = "opc.tcp://127.0.0.1", issue(tmp_path, key)
         other = issue(tmp_path, make_key(), "other")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import types
 from pathlib import Path
 
@@ -120,3 +121,16 @@ def test_our_drivers_speak_these_schemes() -> None:
         "opc.tcp": "drivers.opcua",
         "coap": "drivers.coap",
     }
+
+
+def test_what_libraries_tell_is_not_shown_beside_the_reason(
+    driver: types.ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def survey(url: str, tell: Tell) -> Survey:
+        logging.getLogger("library").warning("Traceback of a parser")
+        raise ConnectionLost("what came makes no sense")
+
+    driver.survey = survey  # type: ignore[attr-defined]
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a process of its own, without those of pytest
+    assert main(["init", "abacus://h"]) == 1
+    assert capsys.readouterr().err == "edgeward: what came makes no sense\n"

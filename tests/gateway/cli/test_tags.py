@@ -200,6 +200,28 @@ def test_mistakes_have_a_row_and_a_column_and_change_nothing(
     assert path.read_text() == MODBUS
 
 
+def test_a_column_that_somebody_has_removed_takes_nothing_away(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write("plant.yaml", MODBUS.replace("type: uint16,", "type: float32, scale: 0.1, unit: l,"))
+    before = path.read_text()
+    sheet = "device;group;tag;type;address\npress-1;fast;level;float32;input:0\npress-1;fast;on;bool;coil:3\n"
+    assert tags.take(write("tags.csv", sheet), path) == 0
+    assert path.read_text() == before
+    assert tags.take(write("tags.csv", sheet.replace("input:0", "input:8")), path) == 0
+    assert path.read_text() == before.replace("input:0", "input:8")
+    emptied = "device,group,tag,type,unit,address\npress-1,fast,level,float32,,input:8\n"
+    assert tags.take(write("tags.csv", emptied), path) == 0
+    assert path.read_text() == before.replace("input:0", "input:8").replace(" unit: l,", "")
+
+
+def test_a_column_that_nobody_knows_is_told_once(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write("plant.yaml", MODBUS)
+    sheet = export(path, capsys).replace(",length\r", ",length,cabinet\r")
+    assert tags.take(write("tags.csv", sheet), path) == 1
+    assert capsys.readouterr().out.startswith('tags.csv:1:17: unknown column "cabinet"')
+
+
 def test_a_tag_that_stands_twice(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write("plant.yaml", MODBUS)
     row = "press-1,fast,x,bool,,,,,,,coil:9\n"

@@ -24,7 +24,7 @@ of = group("float64")
 
 def now_scan(clock: ManualClock, value: float, source: int | None = None) -> Scan:
     time = clock.now()
-    return Scan(of, time if source is None else source, time, (np.array([value]),))
+    return Scan(of, time if source is None else source, time, (np.array([float(value)]),))
 
 
 async def put(journal: Journal, *scans: Scan) -> None:
@@ -61,10 +61,14 @@ async def test_events_are_dated_too(tmp_path: Path) -> None:
         journal.follow(done.set)
         await done.wait()
         assert await journal.read(Stream.EVENTS, 0, 9, 99) == []
+        journal.record(DataLost(clock.now(), 2, "and what waits while the clock is set"))
         clock.step(RIGHT)
         await journal.tidy()
-        (chunk,) = await journal.read(Stream.EVENTS, 0, 9, 99)
-        assert [event.time for event in chunk.events] == [RIGHT + 5 * SECOND]
+        journal.follow(done.set)
+        done.clear()
+        await done.wait()
+        chunks = await journal.read(Stream.EVENTS, 0, 9, 99)
+        assert [event.time for chunk in chunks for event in chunk.events] == [RIGHT + 5 * SECOND] * 2
 
 
 async def test_what_was_gathered_around_the_step_goes_to_its_own_side(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def balanced(delivery: Delivery) -> bool:
 def test_a_sink_that_left_keeps_what_is_pending() -> None:
     delivery = Delivery.begin("cloud", Stream.NORMAL, Head(10, 100))
     delivery.advance(Head(13, 130))
-    delivery.settle(Chunk(Stream.NORMAL, 10, 11, 10))
+    delivery.settle(Chunk(Stream.NORMAL, 10, 10))
     delivery.leave()
     assert not delivery.is_open
     delivery.advance(Head(20, 200))

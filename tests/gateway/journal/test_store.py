@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from gateway.errors import ConfigError
+from gateway.journal import catalog
 from gateway.journal.catalog import Standing
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.dating import Offsets, Origin
@@ -150,7 +151,7 @@ def test_chunks_swapped_on_the_disk_are_noticed(tmp_path: Path) -> None:
     store.commit(batch(2))
     store.close()
     with sqlite3.connect(tmp_path / "normal-00000001.db") as file:
-        file.execute("UPDATE chunk SET seq = 2 - seq + 5, stop = 2 - seq + 6 WHERE 1")
+        file.execute("UPDATE chunk SET seq = 2 - seq + 5 WHERE 1")
     file.close()
     reader = Segment.read(Name(NORMAL, 1), tmp_path / "normal-00000001.db", KEY)
     assert all(chunk.broken for chunk in reader.fetch(0, 99, 10**9, Offsets()))
@@ -401,3 +402,26 @@ def test_a_disk_that_does_not_answer_costs_nothing(tmp_path: Path, monkeypatch: 
         store.forget(1)
     assert everything(store) == [1, 2]
     store.close()
+
+
+def test_an_order_is_taken_once(tmp_path: Path) -> None:
+    first = Store(tmp_path, KEY, 64 << 20)
+    assert first.remember("cloud/o-1", NOW + 1, NOW)
+    assert not first.remember("cloud/o-1", NOW + 1, NOW)
+    # Not closed: as after a kill.
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    second = Store(tmp_path / "copy", KEY, 64 << 20)
+    assert not second.remember("cloud/o-1", NOW + 1, NOW)
+    assert second.remember("cloud/o-2", NOW + 1, NOW)
+    for each in (first, second):
+        each.close()
+
+
+def test_only_old_orders_are_forgotten_and_never_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_ORDERS", 3)
+    for number in range(6):
+        assert store.remember(f"o-{number}", NOW + number, NOW)
+    assert not any(store.remember(f"o-{number}", NOW, NOW) for number in range(6)), "none has expired"
+    assert store.remember("o-6", NOW + 100, NOW + 3)
+    assert [store.remember(f"o-{number}", NOW + 100, NOW + 3) for number in range(7)] == [True] * 3 + [False] * 4
+    assert not store.remember("o-4", NOW, NOW - 10**18), "a clock that is set back changes nothing"

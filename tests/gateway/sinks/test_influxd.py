@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import cast
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.clock import ManualClock
 from gateway.errors import ChunkRejected, ChunkTooLarge, SinkHeld
-from gateway.model import AlarmChanged, AlarmState, Value, ValueType
+from gateway.handover import Handover
+from gateway.journal.chunk import Chunk, Stream
+from gateway.journal.journal import Journal
+from gateway.model import AlarmChanged, AlarmState, Rows, Value, ValueType
+from gateway.registry import Registry
 from gateway.sinks._line import Dialect, Renderer
 from gateway.sinks.influxdb import Settings, Sink
 from tests.gateway.sinks.lineprotocol import parse
@@ -98,6 +107,48 @@ async def test_a_conflict_of_types_is_rejected(influx: Influxd, sink: Sink) -> N
     with pytest.raises(ChunkRejected, match="field type conflict"):
         await sink.write([rows({"x": F64, "y": F64}, (1.5, 2.5), times=[START + 1])])
     assert len(influx.query("select * from fast", "plant")) == 1  # the whole line is gone, y too
+
+
+async def test_one_bad_point_in_5000(influx: Influxd, sink: Sink) -> None:
+    """D1: somebody else wrote the field as an integer; of 100 tags in 50 rows, one is there once."""
+    await sink.write([rows({"t99": I64}, (1,), times=[START - 1], device="other")])
+    sink.ability = replace(sink.ability, typed=False)  # nobody knows of that type
+    handover = Handover("cloud", sink, cast(Journal, None), ManualClock())
+    present = [[True] * 99 + [row == 17] for row in range(50)]
+    batch = rows({f"t{i}": F64 for i in range(100)}, *[[float(row)] * 100 for row in range(50)], present=present)
+    requests = 0
+    send = sink.write
+
+    async def count(parts: Sequence[Rows]) -> None:
+        nonlocal requests
+        requests += 1
+        await send(parts)
+
+    sink.write = count  # type: ignore[method-assign]
+    (refusal,) = await handover.give(Stream.NORMAL, [Chunk(Stream.NORMAL, 0, batch.points, (batch,))])
+    assert "field type conflict" in refusal.reason
+    assert '"tag":"t99","type":"float64","value":17.0' in refusal.content.decode()
+    assert requests - 1 <= 2 * math.log2(batch.points) + 2
+    assert len(influx.query("select t0, t98 from fast where device = 'press-1'", "plant")) == 50
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(list(ValueType)), min_size=2, max_size=8))
+async def test_fields_that_keep_their_type_conflict_with_none(
+    influx: Influxd, sink: Sink, types: list[ValueType]
+) -> None:
+    """D3: a tag that comes with another type every time, from one device and another."""
+    influx.create("plant")
+    registry = Registry(())
+    for number, type in enumerate(types):
+        values: list[Value] = ["", "7"] if type is TEXT else [0, 1]
+        limits = np.iinfo(type.value) if "int" in type else None
+        values += [] if limits is None else [int(limits.min), int(limits.max)]
+        times = [START + 10 * number + place for place in range(len(values))]
+        batch = rows({"t": type}, *[(value,) for value in values], times=times, device=f"d{number % 2}")
+        registry.admit(batch.schema)
+        await sink.write([registry.convert(batch)])
+        assert len(influx.query(f"select * from fast where time >= {times[0]}", "plant")) == len(values)
 
 
 async def test_too_much_at_once_is_too_large(sink: Sink) -> None:

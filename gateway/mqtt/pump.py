@@ -32,6 +32,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._poll = select.poll()
         self._heard = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Serve the socket of a client that has just connected. Raises ConnectionLost where it is gone already."""
@@ -44,9 +45,14 @@ class Pump:
         self._paho.on_socket_register_write = self._on_full
         self._paho.on_socket_unregister_write = self._on_idle
         self._loop.add_reader(sock.fileno(), self._guard, self._receive)
+        self._look_later()
 
-    def probe(self) -> None:
-        """Call it every second or so: keeps the connection alive, and finds out when it is dead.
+    def _look_later(self) -> None:
+        period = min(1.0, self._paho.keepalive / 4)
+        self._timer = self._loop.call_later(period, self._guard, self._probe)
+
+    def _probe(self) -> None:
+        """Keeps the connection alive, and finds out when it is dead.
 
         paho asks for a sign of life after one keep-alive period without a byte from the broker, but waits another one
         for the answer. Here half a period is enough. What we send ourselves is no sign of life: into a connection that
@@ -56,9 +62,13 @@ class Pump:
         silent = self._loop.time() - self._heard
         if 0 < 1.5 * self._paho.keepalive < silent:
             self._break(ConnectionLost(f"no byte from the broker for {silent:.0f} s"))
+        elif self._paho.socket() is not None:
+            self._look_later()
 
     def stop(self) -> None:
         """Close the socket, whatever was still to be sent; the second time, nothing is left to do."""
+        if self._timer is not None:
+            self._timer.cancel()
         sock = self._paho.socket()
         if sock is None or sock.fileno() < 0:
             return

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.mqtt.inbox import Entry, Inbox
+from gateway.mqtt.inbox import Entry, Inbox
 
 
 def make() -> tuple[Inbox, list[tuple[int, int]]]:
