@@ -307,11 +307,13 @@ class Segment:
 
     def fetch(self, start: int, stop: int, most_points: int, offsets: Offsets) -> list[Chunk]:
         """Chunks from `start` on, in order, at least one where there is one; but none whose time is not known yet.
-        Raises `sqlalchemy.exc.DatabaseError`."""
+        Raises CodecError, `sqlalchemy.exc.DatabaseError`."""
         chunks: list[Chunk] = []
         points = 0
         with self._engine.connect() as connection:
             for row in connection.execute(_range(start, stop)):
+                if None in row:
+                    raise CodecError("a row is damaged")
                 when = offsets.dating(self._origin(row))
                 if when is None:
                     break
