@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak dashboards clean
+.PHONY: help demo test check bench faults soak dashboards clean
 
 UV := $(shell command -v uv || echo build/tools/bin/uv)
 RUN := $(UV) run --frozen --quiet
@@ -48,6 +48,10 @@ bench: $(BENCHES:%=bench-%)  ## every benchmark, and a table of their figures
 bench-%: .venv/.ready  ## one benchmark
 	@tests/parts/install.sh
 	@$(RUN) python -m tests.benchmarks.bench_$*
+
+faults: .venv/.ready  ## crashes, power cuts, sick disks and networks; FAULTS=full for hours
+	@tests/parts/install.sh
+	@$(RUN) python -m tests.faults
 
 soak: .venv/.ready  ## what takes longer than CI may
 	@tests/parts/install.sh

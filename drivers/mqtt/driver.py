@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from functools import partial
 from typing import cast
@@ -41,14 +42,26 @@ class Driver(contracts.Driver):
         usual = "-".join(filter(None, ("edgeward", link.owner, link.id)))
         self._connection = Connection(settings, settings.client_id or usual, self._take)
         self._inbox = Inbox(self._connection.acknowledge)
+        self._heard = asyncio.Event()
+        self._subscribing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
+        """Until all is subscribed, or until values come. A session that goes on sends what it kept before it confirms
+        any subscription, which after a long absence takes longer than opening may."""
         await self._connection.open()
-        # A session that goes on sends what it kept before it hears of any subscription. All is ready for that by now.
-        await self._connection.subscribe(list(routes.subscriptions(self.link).items()))
+        filters = list(routes.subscriptions(self.link).items())
+        self._subscribing = asyncio.create_task(self._connection.subscribe(filters))
+        hearing = asyncio.create_task(self._heard.wait())
+        try:
+            await asyncio.wait((self._subscribing, hearing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hearing.cancel()
+        if self._subscribing.done():
+            self._subscribing.result()
 
     async def run(self) -> None:
-        await self._connection.wait()
+        assert self._subscribing is not None, "run comes after open"
+        await asyncio.gather(self._subscribing, self._connection.wait())
 
     async def write(self, tag: Tag, value: Value) -> None:
         """Publish one value to the tag's command topic. It is the broker that confirms it, not the device."""
@@ -61,10 +74,13 @@ class Driver(contracts.Driver):
         await self._connection.publish(route.topic, str(value).encode() if plain else msgspec.json.encode(value))
 
     async def close(self) -> None:
+        if self._subscribing is not None:
+            self._subscribing.cancel()
         self._connection.close()
 
     def _take(self, message: MQTTMessage) -> None:
         """Publish the scans of a message. Where that raises, it stays unacknowledged and will come again."""
+        self._heard.set()
         scans = self._scans(message)
         if message.qos == 0:
             for scan in scans:

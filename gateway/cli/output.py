@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from gateway import files
+
 _MODE = 0o644
 
 
@@ -33,6 +35,7 @@ def replace(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), mode)
         new.replace(path)
+        files.sync(path.parent)
     finally:
         new.unlink(missing_ok=True)
 

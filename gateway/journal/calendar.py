@@ -26,11 +26,10 @@ class Calendar:
         self._last = clock.monotonic()
         known = offsets.last(clock.boot)
         self._trust = Trust(None if known is None else known.nanoseconds, wait)
+        self._noted = self._trust.offset
         self.found: list[Offset] = []
         if not self._look():
             _log.warning(_WRONG)
-        elif known is None:
-            self._note(self._last)
 
     @property
     def is_trusted(self) -> bool:
@@ -49,21 +48,18 @@ class Calendar:
 
     def look(self) -> None:
         """At the clock, now."""
-        before, offset = self._trust.is_trusted, self._trust.offset
-        if self._look() == before:
-            return
-        if before:
-            _log.warning(_WRONG)
-            self._note(self._clock.monotonic(), offset)
-        else:
-            _log.warning("the clock is trusted; what came in before is dated by it")
-            self._note(self._clock.monotonic())
+        before = self._trust.is_trusted
+        if self._look() != before:
+            _log.warning(_WRONG if before else "the clock is trusted; what came in before is dated by it")
 
     def _look(self) -> bool:
-        return self._trust.look(self._clock.now(), self._clock.monotonic(), self._clock.is_synchronised)
-
-    def _note(self, since: int, offset: int | None = None) -> None:
-        self.found.append(Offset(self._clock.boot, since, self.began if offset is None else offset))
+        """What is known of the clock is noted when it is first known, and when the clock was set."""
+        monotonic = self._clock.monotonic()
+        is_trusted = self._trust.look(self._clock.now(), monotonic, self._clock.is_synchronised)
+        if is_trusted and (self._noted is None or abs(self.began - self._noted) > _STEP):
+            self._noted = self.began
+            self.found.append(Offset(self._clock.boot, monotonic, self.began))
+        return is_trusted
 
     def stamp(self) -> Stamp:
         return Stamp(self, self._clock)

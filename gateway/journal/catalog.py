@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    bindparam,
     delete,
     func,
     insert,
@@ -24,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.journal import sqlite
 from gateway.journal.chunk import Stream
 from gateway.journal.dating import Offset
@@ -49,6 +52,7 @@ _segment = Table(
     Column("monotonic", Integer, nullable=False),
     Column("boot", String, nullable=False),
     Column("doubtful", Integer, nullable=False),
+    Column("sizes", BLOB, nullable=False),
     Column("age", Integer, nullable=False),
 )
 _about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
@@ -130,6 +134,9 @@ _offset = Table(
     Column("estimated", Integer, nullable=False),
 )
 
+_SUM, _REBUILT = "sum", "rebuilt"
+"""The name under which the catalogue's checksum stands."""
+
 _MOST_LOSSES = 10_000
 """Rows of the ledger that are kept; the oldest go, once they are told."""
 _ORDERS = 10_000
@@ -142,6 +149,14 @@ class Head:
 
     seq: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the journal has come: for how long the gateway has run in all, and where the streams stand."""
+
+    age: int
+    heads: Mapping[Stream, Head]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +219,10 @@ class _Body(msgspec.Struct, array_like=True):
     content: bytes
 
 
+class CatalogBroken(GatewayError):
+    """What the catalogue says is not what was written. Set it aside: the segments tell what there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldType:
     """The type that a sink's field was first sent with, and by which device. A field belongs to a tag group."""
@@ -215,12 +234,14 @@ class FieldType:
 
 
 class Catalog:
-    """Owned by one thread."""
+    """Owned by one thread. Its pages bear no checksums, so that it bears one itself over all that decides what is sent:
+    a range that has changed on the disk would otherwise lose values, and nobody would know."""
 
     def __init__(self, path: Path, keys: KeyRing, is_rebuilt: bool = False) -> None:
         """`is_rebuilt` is remembered until it is known again how the sinks stand, whoever opens it in between.
 
         Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed then.
+        Raises CatalogBroken, `sqlalchemy.exc.DatabaseError` when what is there is damaged.
         """
         self._engine = sqlite.own(path)
         self._keys = keys
@@ -228,16 +249,23 @@ class Catalog:
         self._key_id = 0
         self._opened: dict[int, Seal] = {}
         try:
-            with self._engine.begin() as connection:
+            with self._change() as connection:
                 _metadata.create_all(connection)
+                _verify(connection)
                 _check(connection, keys, self._seal)
                 if is_rebuilt:
-                    _put(connection, "rebuilt", b"")
-                rebuilt = connection.scalar(select(_about.c.name).where(_about.c.name == "rebuilt"))
+                    _put(connection, _REBUILT, b"")
+                rebuilt = connection.scalar(select(_about.c.name).where(_about.c.name == _REBUILT))
                 self.is_rebuilt = rebuilt is not None
-        except ConfigError:
-            self._engine.dispose()
+        except (GatewayError, DatabaseError):
+            self._engine.dispose()  # or else what is put in its place would lose its log to this one
             raise
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+            _put(connection, _SUM, _sum(connection))
 
     # Segments
 
@@ -254,7 +282,7 @@ class Catalog:
     def add_segment(self, number: int, entry: Entry) -> None:
         mark = entry.mark
         row = {"number": number, "stream": entry.stream, "age": entry.age} | asdict(mark)
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_segment), [row])
             connection.execute(delete(_head).where((_head.c.stream == entry.stream) & (_head.c.seq <= mark.stop)))
             if connection.scalar(select(_head.c.seq).where(_head.c.stream == entry.stream)) is None:
@@ -263,10 +291,9 @@ class Catalog:
 
     def remove_segment(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """In one transaction with what the sinks lose by it."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(delete(_segment).where(_segment.c.number == number))
-            for standing in standings:
-                _write(connection, standing)
+            _write(connection, list(standings))
             _enter(connection, losses)
 
     # Deliveries
@@ -295,17 +322,17 @@ class Catalog:
         letters: Sequence[DeadLetter] = (),
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
-        age: int | None = None,
+        reach: Reach | None = None,
     ) -> None:
         """On disk when this returns: how the sinks stand, dead letters that are new or have another reason now and (by
-        id) those that are gone, losses, and how long the gateway has run in all."""
+        id) those that are gone, losses, and how far the journal has come: should a file decay that a crash left open,
+        it is known what it had, and no number is given out again."""
         if letters and not self._key_id:
             self._key_id = self._add_key()
-        with self._engine.begin() as connection:
-            for standing in standings:
-                _write(connection, standing)
+        with self._change() as connection:
+            _write(connection, list(standings))
             if standings and self.is_rebuilt:
-                connection.execute(delete(_about).where(_about.c.name == "rebuilt"))
+                connection.execute(delete(_about).where(_about.c.name == _REBUILT))
                 self.is_rebuilt = False
             if letters:
                 rows = [self._sealed(letter) for letter in letters]
@@ -313,8 +340,11 @@ class Catalog:
             for id_ in gone:
                 connection.execute(delete(_dead_letter).where(_dead_letter.c.id == id_))
             _enter(connection, losses)
-            if age is not None:
-                _put(connection, "age", str(age).encode())
+            if reach is not None:
+                _put(connection, "age", str(reach.age).encode())
+                connection.execute(delete(_head))
+                rows = [{"stream": stream, **asdict(head)} for stream, head in reach.heads.items()]
+                connection.execute(insert(_head), rows)
         sqlite.checkpoint(self._engine)
 
     # What is remembered beside
@@ -330,7 +360,7 @@ class Catalog:
 
     def add_offset(self, offset: Offset) -> None:
         """For good; to add it twice changes nothing."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_offset).prefix_with("OR IGNORE"), [asdict(offset)])
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
@@ -347,7 +377,7 @@ class Catalog:
             return [_loss_of(row) for row in rows]
 
     def mark_told(self, ids: Sequence[int]) -> None:
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(update(_loss).where(_loss.c.id.in_(ids)).values(told=1))
 
     def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
@@ -373,7 +403,7 @@ class Catalog:
 
     def _add_key(self) -> int:
         """This start's data key for dead letters."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_key), [{"wrapped": self._seal.wrap(self._keys)}])
             return int(connection.scalar(select(func.max(_key.c.id))) or 0)
 
@@ -400,7 +430,7 @@ class Catalog:
 
     def rewrap(self, keys: KeyRing) -> None:
         """All data keys that stand here, wrapped with the current key of `keys`, in one transaction."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             for row in connection.execute(select(_key)).all():
                 wrapped = keys.wrap(keys.unwrap(row.wrapped))
                 connection.execute(update(_key).where(_key.c.id == row.id).values(wrapped=wrapped))
@@ -442,6 +472,26 @@ class Catalog:
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")
         self._engine.dispose()
+
+
+def _verify(connection: Connection) -> None:
+    """Raises CatalogBroken."""
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+    if found != "ok":
+        raise CatalogBroken(f"it is damaged: {found}")
+    written = connection.scalar(select(_about.c.value).where(_about.c.name == _SUM))
+    if written not in (None, _sum(connection)):
+        raise CatalogBroken("it has changed since it was written")
+
+
+def _sum(connection: Connection) -> bytes:
+    """SHA-256 over all rows of the tables that matter, in the order of their keys."""
+    total = hashlib.sha256()
+    for table in (_segment, _head, _delivery, _pending, _key, _offset, _about):
+        wanted = select(table).order_by(*table.primary_key)
+        for row in connection.execute(wanted if table is not _about else wanted.where(_about.c.name != _SUM)):
+            total.update(msgspec.msgpack.encode(tuple(row)))
+    return total.digest()
 
 
 def offsets_of(path: Path) -> list[Offset]:
@@ -496,6 +546,7 @@ def _entry(row: Row[tuple[object, ...]]) -> Entry:
         monotonic=row.monotonic,
         boot=row.boot,
         doubtful=bool(row.doubtful),
+        sizes=row.sizes,
     )
     return Entry(Stream(row.stream), mark, row.age)
 
@@ -524,20 +575,30 @@ def _enter(connection: Connection, losses: Iterable[Loss]) -> None:
     connection.execute(delete(_loss).where((_loss.c.id <= newest - _MOST_LOSSES) & (_loss.c.told == 1)))
 
 
-def _write(connection: Connection, standing: Standing) -> None:
-    mine = (_pending.c.sink == standing.sink) & (_pending.c.stream == standing.stream)
-    connection.execute(delete(_pending).where(mine))
-    key = {"sink": standing.sink, "stream": standing.stream}
-    if standing.pending:
-        rows = [{**key, "start": start, "stop": stop} for start, stop in standing.pending]
+def _write(connection: Connection, standings: Sequence[Standing]) -> None:
+    """In place of what was written of the same sinks and streams."""
+    if not standings:
+        return
+    places = [{"of": standing.sink, "in": standing.stream} for standing in standings]
+    for table in (_pending, _delivery):
+        mine = (table.c.sink == bindparam("of")) & (table.c.stream == bindparam("in"))
+        connection.execute(delete(table).where(mine), places)
+    rows = [
+        {"sink": standing.sink, "stream": standing.stream, "start": start, "stop": stop}
+        for standing in standings
+        for start, stop in standing.pending
+    ]
+    if rows:
         connection.execute(insert(_pending), rows)
-    connection.execute(
-        delete(_delivery).where((_delivery.c.sink == standing.sink) & (_delivery.c.stream == standing.stream))
-    )
-    counts = {
+    connection.execute(insert(_delivery), [_counts(standing) for standing in standings])
+
+
+def _counts(standing: Standing) -> dict[str, object]:
+    return {
+        "sink": standing.sink,
+        "stream": standing.stream,
         "base": standing.base,
         "delivered": standing.delivered,
         "dead_letters": standing.dead_letters,
         "dropped": standing.dropped,
     }
-    connection.execute(insert(_delivery), [{**key, **counts}])

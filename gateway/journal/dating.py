@@ -50,7 +50,9 @@ class Offsets:
             self.add(offset)
 
     def add(self, offset: Offset) -> None:
-        self._boots.setdefault(offset.boot, []).append(offset)
+        known = self._boots.setdefault(offset.boot, [])
+        if not known or known[-1].since < offset.since:
+            known.append(offset)
 
     def __iter__(self) -> Iterator[Offset]:
         for offsets in list(self._boots.values()):

@@ -235,7 +235,7 @@ def read(segment: Segment, mark: Mark, start: int, guesses: Guesses) -> list[Chu
     try:
         return segment.fetch(start, mark.stop, _POINTS, guesses)
     except DatabaseError:
-        return segment.salvage(start, mark, guesses)
+        return segment.salvage(start, mark.stop, mark, guesses)
 
 
 def lost(stream: Stream, start: int, mark: Mark, reason: str) -> Chunk:

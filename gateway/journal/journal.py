@@ -43,6 +43,7 @@ _SCAN_BYTES, _STRING_BYTES = 600, 50
 """What a scan, and a string, take up in memory beside their content."""
 
 _OVERFLOW = "the disk did not keep up"
+_GONE = "the file that it was in is gone, or damaged"
 _GIVEN_UP = "dead letters were dropped by hand"
 
 
@@ -85,7 +86,9 @@ class Journal:
         be used at all."""
         arguments = (self._directory, self.keys, self._settings.segment_bytes)
         self.store = await self.own(lambda: Store(*arguments))
-        self.deliveries = await self.own(lambda: _deliveries(self.store, None if sinks is None else set(sinks)))
+        now = self._clock.now()
+        members = None if sinks is None else set(sinks)
+        self.deliveries, self._notes.losses = await self.own(lambda: _deliveries(self.store, members, now))
         self._heads = dict(self.store.heads)
         self.calendar = Calendar(self._clock, self.store.offsets, self._settings.wait_for_clock)
         self._notes.is_dirty = True
@@ -443,10 +446,22 @@ class Journal:
             self._notes = notes.before(self._notes)
             raise
 
-    async def remove(self, number: int, losses: Sequence[Loss] = ()) -> None:
-        standings = [delivery.standing() for delivery in self.deliveries.values()]
+    def book(self, losses: Iterable[Loss]) -> None:
+        """What deliveries have just lost: whatever is written next of how they stand, has these with it."""
+        self._notes.losses.extend(losses)
+        self._notes.is_dirty = True
+
+    async def remove(self, number: int) -> None:
+        """With it goes how the deliveries stand, and what they have lost. Raises `FAILURES`."""
         await self.peruse(lambda: self.store.forget(number))
-        await self.own(lambda: self.store.remove(number, standings, losses))
+        losses, self._notes.losses = self._notes.losses, []
+        standings = [delivery.standing() for delivery in self.deliveries.values()]
+        try:
+            await self.own(lambda: self.store.remove(number, standings, losses))
+        except FAILURES:
+            self._notes.losses = losses + self._notes.losses
+            self._notes.is_dirty = True
+            raise
 
     async def own(self, call: Callable[[], _T]) -> _T:
         """On the thread that owns the files."""
@@ -507,17 +522,18 @@ def _call(durable: Iterable[Callable[[], None]]) -> None:
             _log.exception("a source could not be acknowledged")
 
 
-def _deliveries(store: Store, sinks: set[str] | None) -> dict[tuple[str, Stream], Delivery]:
-    """As they stood, brought up to what is on disk now."""
+def _deliveries(
+    store: Store, sinks: set[str] | None, now: int
+) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
+    """As they stood, brought up to what is on disk now; and what they have lost by it."""
     deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.standings()}
     for sink in sinks or ():
         for stream in Stream:
             deliveries.setdefault((sink, stream), _begin(store, sink, stream))
-    for delivery in deliveries.values():
-        _settle_holes(store, delivery)
+    losses = [loss for delivery in deliveries.values() for loss in _settle_holes(store, delivery, now)]
     if sinks is not None:
         _assign(deliveries, sinks)
-    return deliveries
+    return deliveries, losses
 
 
 def _assign(deliveries: dict[tuple[str, Stream], Delivery], sinks: set[str]) -> None:
@@ -541,21 +557,23 @@ def _begin(store: Store, sink: str, stream: Stream) -> Delivery:
     return Delivery(Standing(sink, stream, ((first.seq, OPEN_END),), first.total), store.heads[stream])
 
 
-def _settle_holes(store: Store, delivery: Delivery) -> None:
-    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because somebody
-    removed their file, are dropped."""
+def _settle_holes(store: Store, delivery: Delivery, now: int) -> list[Loss]:
+    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because their file
+    was removed or is damaged, are dropped."""
     done = delivery.delivered + delivery.dead_letters + delivery.dropped
     delivery.pending = delivery.ingested - done
     head = delivery.head.seq
-    covered = store.covered(delivery.stream)
     wanted = Ranges(delivery.ranges.within(0, head))
-    there = Ranges(part for start, stop in wanted for part in covered.within(start, stop))
+    there = Ranges(part for start, stop in wanted for part in store.covered(delivery.stream).within(start, stop))
     if list(there) == list(wanted):
-        return
+        return []
     lost = delivery.pending - store.points(delivery.stream, there)
-    is_open = delivery.is_open
-    delivery.ranges = there
-    if is_open:
-        delivery.ranges.add(head, OPEN_END)
+    gone = Ranges(wanted)
+    for start, stop in there:
+        gone.remove(start, stop)
+    for start, stop in gone:
+        delivery.ranges.remove(start, stop)
     delivery.lose(lost)
-    _log.error("sink %s has lost %d points: their segment is gone", delivery.sink, lost)
+    _log.error("sink %s has lost %d points: %s", delivery.sink, lost, _GONE)
+    first, last = next(iter(gone))[0], list(gone)[-1][1]
+    return [Loss(now, delivery.sink, delivery.stream, first, last, lost, 0, 0, _GONE)]

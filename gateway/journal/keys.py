@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from gateway import files
 from gateway.errors import ConfigError, GatewayError
 from gateway.site import JournalSettings
 
@@ -187,11 +188,7 @@ def save(keys: KeyRing) -> None:
     finally:
         os.close(handle)
     draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    files.sync(path.parent)
 
 
 def _read(path: Path) -> list[bytes]:

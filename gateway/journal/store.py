@@ -12,12 +12,14 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
-from gateway.journal.catalog import Catalog, DeadLetter, Entry, FieldType, Head, Loss, Standing
+from gateway import files
+from gateway.journal import sqlite
+from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, FieldType, Head, Loss, Reach, Standing
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.dating import Offset, Offsets, Origin
@@ -31,6 +33,8 @@ _log = logging.getLogger(__name__)
 _READERS = 4
 _RESERVE_BYTES = 4 << 20
 _ROOM_BYTES = 1 << 20
+_UNKNOWN = 4096
+"""So many chunks are looked for beyond those that the catalogue knows of, in a file that is damaged."""
 
 FAILURES = (SQLAlchemyError, OSError, CodecError)
 """What a sick disk makes the store raise."""
@@ -52,7 +56,7 @@ class Store:
 
         Raises `FAILURES` when the disk or a file is unusable, ConfigError when somebody has to change something.
         """
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make(directory)
         self._directory = directory
         self._keys = keys
         self._segment_bytes = segment_bytes
@@ -84,8 +88,8 @@ class Store:
         except OperationalError:
             self._reserve.unlink(missing_ok=True)  # the disk may be full
             return Catalog(path, self._keys, is_lost)
-        except DatabaseError as error:
-            _log.error("%s is broken (%s) and is set aside", path, error.orig)
+        except (CatalogBroken, DatabaseError) as error:
+            _log.error("%s is broken (%s) and is set aside", path, error)
             for suffix in ("", "-wal"):
                 broken = path.with_name(path.name + suffix)
                 if broken.exists():
@@ -157,7 +161,7 @@ class Store:
         if stream not in self._left:
             return False
         name, records = self._left[stream]
-        mark = Segment.recover(self._path(name))
+        mark = self._recover(name)
         self._close(name, mark)
         del self._left[stream]
         if not records or mark is None or mark.stop <= records[-1].seq:
@@ -178,10 +182,10 @@ class Store:
 
     def _begin(self, stream: Stream, boot: str) -> Segment:
         name = Name(stream, self._next)
+        self._next += 1  # whatever becomes of it: what a sick disk made of it must not stand in the way of the next
         segment = self._open[stream] = Segment.create(name, self._path(name), self._keys, boot)
         self._begun[stream] = self.age
         self.open_from[stream] = self.heads[stream]
-        self._next += 1
         return segment
 
     def _leave(self, stream: Stream, records: Sequence[Record]) -> None:
@@ -224,14 +228,21 @@ class Store:
         return [] if segment is None else segment.fetch(start, stop, most_points, self.offsets)
 
     def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
-        """From the closed segment that has chunk `start`. What cannot be read any more comes back as broken chunks."""
+        """From the closed segment that has chunk `start`. What is damaged comes back as broken chunks. Raises
+        `FAILURES` where the disk does not answer."""
         for number, mark in list(self._marks(stream)):
             if mark.first <= start < mark.stop:
                 segment = self._reader(Name(stream, number))
+                stop = min(stop, mark.stop)
                 try:
-                    return segment.fetch(start, min(stop, mark.stop), most_points, self.offsets)
-                except DatabaseError:
-                    return segment.salvage(start, mark, self.offsets)
+                    chunks = segment.fetch(start, stop, most_points, self.offsets)
+                except (DatabaseError, CodecError) as error:
+                    if isinstance(error, DatabaseError) and sqlite.is_sick(error):
+                        raise
+                    chunks = []
+                if chunks and chunks[0].seq <= start:
+                    return [replace(c, points=mark.size(c.seq)) if c.broken else c for c in chunks]
+                return segment.salvage(start, stop, mark, self.offsets)
         return []
 
     def _reader(self, name: Name) -> Segment:
@@ -256,14 +267,9 @@ class Store:
     # Accounting
 
     def points(self, stream: Stream, ranges: Ranges) -> int:
-        """The points that `ranges` hold, as far as they are in closed segments. Looks into a file only where a range
-        begins or ends in the middle of it."""
-        total = 0
-        for number, mark in self._marks(stream):
-            for start, stop in ranges.within(mark.first, mark.stop):
-                name = Name(stream, number)
-                total += self._total(name, mark, stop) - self._total(name, mark, start)
-        return total
+        """The points that `ranges` hold, as far as they are in closed segments."""
+        parts = [(mark, part) for _, mark in self._marks(stream) for part in ranges.within(mark.first, mark.stop)]
+        return sum(_total(mark, stop) - _total(mark, start) for mark, (start, stop) in parts)
 
     def first(self, stream: Stream) -> Head | None:
         """Where the oldest chunk that is there lies; None where there is none."""
@@ -278,17 +284,6 @@ class Store:
         entries = sorted(self.closed.items())
         return ((number, entry.mark) for number, entry in entries if entry.stream is stream)
 
-    def _total(self, name: Name, mark: Mark, seq: int) -> int:
-        if seq == mark.first:
-            return mark.total_first
-        if seq == mark.stop:
-            return mark.total_stop
-        segment = Segment.read(name, self._path(name), self._keys)
-        try:
-            return segment.total(seq)
-        finally:
-            segment.abandon()
-
     def standings(self) -> list[Standing]:
         return self._catalog.standings()
 
@@ -299,7 +294,7 @@ class Store:
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
     ) -> None:
-        self._catalog.settle(standings, letters, losses, gone, self.age)
+        self._catalog.settle(standings, letters, losses, gone, Reach(self.age, self.heads))
 
     def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
         return self._catalog.dead_letters(after, most)
@@ -440,11 +435,31 @@ class Store:
             self.missing[number] = self.closed.pop(number)
         for number, name in names.items():
             if number not in self.closed:
-                self._close(name, self._recover(name))
+                self._close(name, self._recover_in_need(name))
 
     def _recover(self, name: Name) -> Mark | None:
+        path = self._path(name)
+        known = self._catalog.heads().get(name.stream, Head())
         try:
-            return Segment.recover(self._path(name))
+            mark = Segment.recover(path)
+            if mark is not None and mark.first <= known.seq <= mark.stop and mark.total(known.seq) != known.total:
+                raise CodecError("its totals are not those that the catalogue knows")
+            return mark
+        except (DatabaseError, CodecError) as error:
+            if isinstance(error, DatabaseError) and sqlite.is_sick(error):
+                raise
+            _log.error("%s is broken (%s): what can be read of it is kept", path, error)
+            first = max((mark.stop for _, mark in self._marks(name.stream)), default=0)
+            return Segment.rebuild(name, path, self._keys, range(first, max(first, known.seq) + _UNKNOWN))
+
+    def _recover_in_need(self, name: Name) -> Mark | None:
+        try:
+            return self._recover(name)
         except OperationalError:
             self.give_reserve()
-            return Segment.recover(self._path(name))
+            return self._recover(name)
+
+
+def _total(mark: Mark, seq: int) -> int:
+    edges = {mark.first: mark.total_first, mark.stop: mark.total_stop}
+    return edges[seq] if seq in edges else mark.total(seq)

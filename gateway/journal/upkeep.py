@@ -133,7 +133,8 @@ class Upkeep:
             delivery.lose(lost)
             if lost:
                 losses.append(self._loss(delivery, part, entry, lost, reason))
-        await journal.remove(number, losses)
+        journal.book(losses)
+        await journal.remove(number)
         if losses:
             _log.error("%s: %d points", reason, max(points))
 

@@ -27,7 +27,7 @@ class Proxy:
     """`loses` says of a piece of what goes to the far end whether the network loses it. `sent` holds everything that
     went through to the far end, connection by connection."""
 
-    def __init__(self, target: int, delay_s: float = 0.2) -> None:
+    def __init__(self, target: int, delay_s: float = 0.2, port: int = 0) -> None:
         self.sent: list[bytearray] = []
         self.loses: Callable[[bytes], bool] = lambda data: False
         self._target = target
@@ -37,7 +37,7 @@ class Proxy:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._swallowed: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
         self._begin(self._accept)
 
@@ -117,8 +117,8 @@ def _reset(*ends: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def proxy(target: int, delay_s: float = 0.2) -> Iterator[Proxy]:
-    made = Proxy(target, delay_s)
+def proxy(target: int, delay_s: float = 0.2, port: int = 0) -> Iterator[Proxy]:
+    made = Proxy(target, delay_s, port)
     try:
         yield made
     finally:

@@ -1,9 +1,10 @@
 """A machine that publishes numbered values over MQTT, in a process of its own, and notes what the broker has taken.
 
-    python -m tests.flows.publisher PORT TOPIC LEDGER RATE
+    python -m tests.flows.publisher PORT TOPIC LEDGER RATE FIRST
 
-Message n is `{"ts": time_of(n), "n": n, "half": n / 2}` at QoS 1. The ledger gets a line with n once the broker has
-acknowledged it. It goes on until its standard input is closed, then waits for what is still to be acknowledged.
+It begins with message FIRST. Message n is `{"ts": time_of(n), "n": n, "half": n / 2}` at QoS 1. The ledger gets a line
+with n once the broker has acknowledged it. It goes on until its standard input is closed, then waits for what is still
+to be acknowledged.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def time_of(n: int) -> int:
 class Publisher:
     """The process, as a test sees it."""
 
-    def __init__(self, port: int, topic: str, ledger: Path, rate: float = 500.0) -> None:
+    def __init__(self, port: int, topic: str, ledger: Path, rate: float = 500.0, first: int = 0) -> None:
         self._ledger = ledger
-        command = [sys.executable, "-m", "tests.flows.publisher", str(port), topic, str(ledger), str(rate)]
+        command = [sys.executable, "-m", "tests.flows.publisher", str(port), topic, str(ledger), str(rate), str(first)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def acknowledged(self) -> list[int]:
@@ -59,14 +60,14 @@ class Publisher:
             self._process.stdin.close()
 
 
-def main(port: int, topic: str, ledger: Path, rate: float) -> None:
+def main(port: int, topic: str, ledger: Path, rate: float, first: int) -> None:
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
     client.max_inflight_messages_set(1000)
     client.connect("127.0.0.1", port)
     client.loop_start()
     with ledger.open("a", buffering=1) as lines:
         waiting: deque[tuple[int, MQTTMessageInfo]] = deque()
-        for n in paced(rate):
+        for n in paced(rate, first):
             body = json.dumps({"ts": time_of(n), "n": n, "half": n / 2})
             waiting.append((n, client.publish(topic, body, qos=1)))
             while waiting and waiting[0][1].is_published():
@@ -79,14 +80,14 @@ def main(port: int, topic: str, ledger: Path, rate: float) -> None:
     client.loop_stop()
 
 
-def paced(rate: float) -> Iterator[int]:
-    """0, 1, 2, … at so many a second, until the standard input is closed."""
+def paced(rate: float, first: int) -> Iterator[int]:
+    """`first` and those after it at so many a second, until the standard input is closed."""
     began = time.monotonic()
     for n in count():
         if select.select([sys.stdin], [], [], max(0.0, began + n / rate - time.monotonic()))[0]:
             return
-        yield n
+        yield first + n
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]))
+    main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))

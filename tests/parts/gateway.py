@@ -35,6 +35,8 @@ class Gateway:
         self.log = folder / "gateway.log"
         self.configuration = folder / "edgeward.yaml"
         self.write(**sections)
+        self.inside: tuple[str, ...] = ()
+        """What its command begins with, where it does not run as we do."""
         self._part: Part | None = None
 
     def write(self, **sections: object) -> None:
@@ -50,7 +52,8 @@ class Gateway:
 
     def start(self, *options: str, wait: bool = True) -> None:
         """A new process; returns once the control door answers, unless nobody wants to `wait`."""
-        self._part = Part([*_PYTHON, "-m", "gateway", "run", *options, str(self.configuration)], 0, self.log)
+        command = [*self.inside, *_PYTHON, "-m", "gateway", "run", *options, str(self.configuration)]
+        self._part = Part(command, 0, self.log)
         if wait:
             self._part.wait(lambda: "status" in self.ask("status"), PATIENCE_S)
 

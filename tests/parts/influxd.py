@@ -25,7 +25,7 @@ bind-address = "127.0.0.1:{rpc_port}"
   index-version = "inmem"
   query-log-enabled = false
 [http]
-  bind-address = "127.0.0.1:{port}"
+  bind-address = "{host}:{port}"
   log-enabled = false
   max-body-size = {max_body}
 [subscriber]
@@ -36,9 +36,11 @@ bind-address = "127.0.0.1:{rpc_port}"
 
 
 class Influxd(Part):
+    host = "127.0.0.1"
+
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def query(self, text: str, database: str = "") -> list[dict[str, Any]]:
         """The rows of the only statement; its group tags are among the columns."""
@@ -65,13 +67,16 @@ class Influxd(Part):
 
 
 @contextlib.contextmanager
-def influxd(directory: Path) -> Iterator[Influxd]:
-    """A server with its files in `directory`. It refuses bodies above `MAX_BODY` bytes."""
+def influxd(directory: Path, host: str = Influxd.host, max_body: int = MAX_BODY) -> Iterator[Influxd]:
+    """A server with its files in `directory`, at one of our addresses. It refuses bodies above `max_body` bytes; one
+    that is not told takes 25 MB."""
     program = find("influxd", "influxdb")
     port, rpc_port = free_port(), free_port()
     config = directory / "influxd.conf"
-    config.write_text(_CONFIG.format(directory=directory, port=port, rpc_port=rpc_port, max_body=MAX_BODY))
+    text = _CONFIG.format(directory=directory, host=host, port=port, rpc_port=rpc_port, max_body=max_body)
+    config.write_text(text)
     part = Influxd([program, "run", "-config", str(config)], port, directory / "influxd.log")
+    part.host = host
     part.wait(part.answers)
     try:
         yield part

@@ -18,11 +18,14 @@ def publish(topic: bytes, payload: bytes, mid: int) -> bytes:
 
 
 class EvilBroker:
-    """Answers CONNECT with `connack` and SUBSCRIBE with `then`, then hangs up if it is told to."""
+    """Answers CONNECT with `connack` and SUBSCRIBE with `then`, then hangs up if it is told to. `later` follows when
+    `send_later` is set."""
 
-    def __init__(self, connack: bytes, then: bytes, *, hang_up: bool, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, connack: bytes, then: bytes, *, later: bytes, hang_up: bool, tls: ssl.SSLContext | None) -> None:
         self._connack = connack
         self._then = then
+        self._later = later
+        self.send_later = asyncio.Event()
         self._hang_up = hang_up
         self._tls = tls
         self.port = 0
@@ -35,6 +38,7 @@ class EvilBroker:
         self.port = server.sockets[0].getsockname()[1]
         async with server:
             yield self
+            self.send_later.set()
             await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,6 +47,9 @@ class EvilBroker:
             for answer in (self._connack, self._then):
                 self.heard += await reader.read(1000)
                 writer.write(answer)
+            if self._later:
+                await self.send_later.wait()
+                writer.write(self._later)
             while not self._hang_up and (more := await reader.read(1000)):
                 self.heard += more
         with contextlib.suppress(ConnectionError):
@@ -50,6 +57,11 @@ class EvilBroker:
 
 
 def evil(
-    then: bytes = SUBACK, *, connack: bytes = CONNACK, hang_up: bool = False, tls: ssl.SSLContext | None = None
+    then: bytes = SUBACK,
+    *,
+    connack: bytes = CONNACK,
+    later: bytes = b"",
+    hang_up: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> contextlib.AbstractAsyncContextManager[EvilBroker]:
-    return EvilBroker(connack, then, hang_up=hang_up, tls=tls).run()
+    return EvilBroker(connack, then, later=later, hang_up=hang_up, tls=tls).run()

@@ -140,6 +140,33 @@ async def test_a_subscription_that_is_not_granted(suback: bytes, text: str) -> N
         await driver.close()
 
 
+async def test_a_session_is_open_as_soon_as_it_gives_values() -> None:
+    """A broker sends what it kept before it confirms a subscription: after a long absence, for minutes."""
+    receiver = FakeReceiver()
+    async with evil(publish(b"plant/pump-1/state", b'{"n":1}', 7)) as broker:
+        driver = Driver(make_link(COUNTER, port=broker.port), receiver)
+        async with asyncio.timeout(5):
+            await driver.open()
+        assert len(receiver.scans) == 1
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await driver.run()  # which goes on
+        await driver.close()
+
+
+async def test_a_subscription_that_is_not_granted_after_all() -> None:
+    refusal = b"\x90\x04\x00\x01\x00\x87"
+    receiver = FakeReceiver()
+    async with evil(publish(b"plant/pump-1/state", b'{"n":1}', 7), later=refusal) as broker:
+        driver = Driver(make_link(COUNTER, port=broker.port), receiver)
+        async with asyncio.timeout(5):
+            await driver.open()
+        broker.send_later.set()
+        with pytest.raises(ConfigError, match="refuses the subscription"):
+            await driver.run()
+        await driver.close()
+
+
 async def test_a_connection_that_ends_in_the_middle_of_opening() -> None:
     async with evil(b"", hang_up=True) as broker:
         driver = Driver(make_link(COUNTER, port=broker.port), FakeReceiver())

@@ -90,7 +90,7 @@ async def test_a_changed_chunk_is_named(tmp_path: Path) -> None:
         ("delete from chunk", (0, CHUNKS, 2 * CHUNKS, "it is missing")),
         ("update chunk set total = total + 1 where seq = 7", (7, 8, 2, "a chunk was changed or moved")),
         ("update chunk set points = 'many' where seq = 7", (7, 8, 2, "a chunk was changed or moved")),
-        ("delete from schema", (0, CHUNKS, 2 * CHUNKS, "schema 1 is missing")),
+        ("delete from schema", (0, CHUNKS, 2 * CHUNKS, "schema 1 is missing, or damaged")),
         ("delete from about", (0, CHUNKS, 2 * CHUNKS, "the data key was wrapped with another key")),
         ("drop table chunk", (0, CHUNKS, 2 * CHUNKS, "its page of the file is damaged")),
     ],
