@@ -223,9 +223,18 @@ class Store:
     # Reading
 
     def fetch_open(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
-        """From the open segment; nothing when it has just been closed."""
+        """From the open segment; nothing when it has just been closed. One that is damaged is closed, because a closed
+        one can be read around its damage."""
         segment = self._open.get(stream)
-        return [] if segment is None else segment.fetch(start, stop, most_points, self.offsets)
+        if segment is None:
+            return []
+        try:
+            return segment.fetch(start, stop, most_points, self.offsets)
+        except DatabaseError as error:
+            if sqlite.is_sick(error):
+                raise
+            self.rotate(stream)
+            return []
 
     def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
         """From the closed segment that has chunk `start`. What is damaged comes back as broken chunks. Raises
