@@ -80,8 +80,8 @@ class Keeper:
     async def status(self, settings: JournalSettings, running: Collection[str] | None) -> JournalReply:
         """`running` names the sinks that are configured; None where no gateway runs."""
         journal = self._journal
-        streams = await journal.own(lambda: _streams(journal.store))
-        losses = await journal.own(lambda: journal.store.latest_losses(_LOSSES))
+        streams = await journal.own(_streams, journal.store)
+        losses = await journal.own(journal.store.latest_losses, _LOSSES)
         letters = await journal.own(journal.store.letter_counts)
         size = await journal.own(journal.store.size)
         oldest = await self._oldest()
@@ -122,7 +122,7 @@ class Keeper:
 
     async def verify(self, request: Verify) -> AsyncGenerator[Reply]:
         journal = self._journal
-        chosen = await journal.own(lambda: inspection.expected(journal.store))
+        chosen = await journal.own(inspection.expected, journal.store)
         if request.segment:
             chosen = [volume for volume in chosen if volume.name.number == request.segment]
             if not chosen:
@@ -147,7 +147,7 @@ class Keeper:
     async def export(self, request: Export, names: Mapping[str, str], user: str) -> AsyncGenerator[Reply]:
         _log.warning("%s exports from the journal, in the clear", user)
         journal = self._journal
-        chosen = await journal.own(lambda: inspection.volumes(journal.store))
+        chosen = await journal.own(inspection.volumes, journal.store)
         async for reply in export(_Library(journal), chosen, Writer(request, names)):
             yield reply
 

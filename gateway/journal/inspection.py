@@ -150,11 +150,11 @@ async def verify(journal: Journal, chosen: Sequence[Volume]) -> AsyncGenerator[C
 
 async def _step(journal: Journal, check: Check) -> None:
     number = check.volume.name.number
-    if await journal.own(lambda: _step_open(journal, check)):
+    if await journal.own(_step_open, journal, check):
         return
     if number in journal.store.missing:
         check.finish("its file is gone")
-    elif not await journal.peruse(lambda: _step_closed(journal, check)):
+    elif not await journal.peruse(_step_closed, journal, check):
         check.at = check.volume.mark.stop  # every sink has it by now, or it was evicted
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple, Unpack
 from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
@@ -32,6 +32,7 @@ from gateway.site import JournalSettings
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_Arguments = TypeVarTuple("_Arguments")
 
 _TIDY_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
@@ -84,11 +85,10 @@ class Journal:
     async def open(self, sinks: Iterable[str] | None) -> None:
         """For `sinks`, or as it is: then nobody joins or leaves. Raises `FAILURES` or ConfigError when the store cannot
         be used at all."""
-        arguments = (self._directory, self.keys, self._settings.segment_bytes)
-        self.store = await self.own(lambda: Store(*arguments))
+        self.store = await self.own(Store, self._directory, self.keys, self._settings.segment_bytes)
         now = self._clock.now()
         members = None if sinks is None else set(sinks)
-        self.deliveries, self._notes.losses = await self.own(lambda: _deliveries(self.store, members, now))
+        self.deliveries, self._notes.losses = await self.own(_deliveries, self.store, members, now)
         self._heads = dict(self.store.heads)
         self.calendar = Calendar(self._clock, self.store.offsets, self._settings.wait_for_clock)
         self._notes.is_dirty = True
@@ -216,7 +216,7 @@ class Journal:
         for batch in batches:
             while True:
                 try:
-                    rotated = await self.own(lambda batch=batch: self.store.commit(batch))  # type: ignore[misc]
+                    rotated = await self.own(self.store.commit, batch)
                 except FAILURES as error:
                     self.fail(lane, error)
                     if self._closing.is_set():
@@ -292,10 +292,10 @@ class Journal:
         """Committed chunks from `start` on, fewer than asked for where a segment ends; none if `start` was dropped, or
         if nobody knows yet when it was."""
         if start >= self.store.open_from[stream].seq:
-            chunks = await self.own(lambda: self.store.fetch_open(stream, start, stop, most_points))
+            chunks = await self.own(self.store.fetch_open, stream, start, stop, most_points)
             if chunks:
                 return chunks
-        return await self.peruse(lambda: self.store.fetch_closed(stream, start, stop, most_points))
+        return await self.peruse(self.store.fetch_closed, stream, start, stop, most_points)
 
     def settle(
         self, sink: str, chunks: Sequence[Chunk], letters: Mapping[int, Sequence[DeadLetter]] | None = None
@@ -344,7 +344,7 @@ class Journal:
 
     async def letters_after(self, id: int, most: int) -> list[DeadLetter]:
         """Those on disk that are not redeemed, from the first above `id` on; some of `most`."""
-        letters = await self.own(lambda: self.store.dead_letters(id, most))
+        letters = await self.own(self.store.dead_letters, id, most)
         gone = set(self._notes.gone)
         return [letter for letter in letters if letter.id not in gone]
 
@@ -365,17 +365,16 @@ class Journal:
 
     async def field_types(self, sink: str) -> list[FieldType]:
         """The types that the fields of `sink` were first sent with. Raises `FAILURES`."""
-        return await self.own(lambda: self.store.field_types(sink))
+        return await self.own(self.store.field_types, sink)
 
     async def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
         """On disk when this returns; a field that has a type keeps it. Raises `FAILURES`."""
-        await self.own(lambda: self.store.note_types(sink, new))
+        await self.own(self.store.note_types, sink, new)
 
     async def remember(self, order: str, expires: int) -> bool:
         """On disk when this returns: `order` is taken, and may be forgotten some time after `expires` (nanoseconds
         UTC). False where it was taken before. Raises `FAILURES`."""
-        now = self._clock.now()
-        return await self.own(lambda: self.store.remember(order, expires, now))
+        return await self.own(self.store.remember, order, expires, self._clock.now())
 
     async def losses(self) -> list[Loss]:
         """The drop ledger, oldest first."""
@@ -398,7 +397,7 @@ class Journal:
         if not self.keys.previous or self.is_turning:
             return
         async with self._turning:
-            if await self.own(lambda: self.store.is_settled(self.keys)):
+            if await self.own(self.store.is_settled, self.keys):
                 self.keys = self.keys.settled()
             else:
                 await self._turn(self.keys)
@@ -411,17 +410,17 @@ class Journal:
 
     async def _turn(self, keys: KeyRing, tell: Callable[[int, int], None] = lambda done, total: None) -> None:
         """One at a time: two would take each other's keys for those that nobody needs."""
-        await self.own(lambda: save(keys))
+        await self.own(save, keys)
         self.keys = keys
-        await self.own(lambda: self.store.adopt(keys))
+        await self.own(self.store.adopt, keys)
         numbers = list(self.store.closed)
         for done, number in enumerate(numbers):
             tell(done, len(numbers))
-            await self.peruse(lambda number=number: self.store.rewrap(number))  # type: ignore[misc]
+            await self.peruse(self.store.rewrap, number)
         tell(len(numbers), len(numbers))
-        await self.own(lambda: self.store.finish(keys))
+        await self.own(self.store.finish, keys)
         self.keys = keys.settled()
-        await self.own(lambda: save(self.keys))
+        await self.own(save, self.keys)
         _log.warning("the journal's keys are rotated: nothing needs an earlier key any more")
 
     # For the upkeep
@@ -446,7 +445,7 @@ class Journal:
             return
         standings = [delivery.standing() for delivery in self.deliveries.values()]
         try:
-            await self.own(lambda: self.store.settle(standings, notes.letters, notes.losses, notes.gone))
+            await self.own(self.store.settle, standings, notes.letters, notes.losses, notes.gone)
         except FAILURES:
             self._notes = notes.before(self._notes)
             raise
@@ -458,23 +457,23 @@ class Journal:
 
     async def remove(self, number: int) -> None:
         """With it goes how the deliveries stand, and what they have lost. Raises `FAILURES`."""
-        await self.peruse(lambda: self.store.forget(number))
+        await self.peruse(self.store.forget, number)
         losses, self._notes.losses = self._notes.losses, []
         standings = [delivery.standing() for delivery in self.deliveries.values()]
         try:
-            await self.own(lambda: self.store.remove(number, standings, losses))
+            await self.own(self.store.remove, number, standings, losses)
         except FAILURES:
             self._notes.losses = losses + self._notes.losses
             self._notes.is_dirty = True
             raise
 
-    async def own(self, call: Callable[[], _T]) -> _T:
+    async def own(self, call: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]) -> _T:
         """On the thread that owns the files."""
-        return await asyncio.get_running_loop().run_in_executor(self._owner, call)
+        return await asyncio.get_running_loop().run_in_executor(self._owner, call, *arguments)
 
-    async def peruse(self, call: Callable[[], _T]) -> _T:
+    async def peruse(self, call: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]) -> _T:
         """On the thread that reads closed segments."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, call)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, call, *arguments)
 
     async def close(self) -> None:
         """After `run` has ended by `stop`."""

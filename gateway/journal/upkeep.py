@@ -67,11 +67,11 @@ class Upkeep:
         journal.calendar.look()
         while journal.calendar.found:
             offset = journal.calendar.found[0]
-            await journal.own(lambda offset=offset: journal.store.date(offset))  # type: ignore[misc]
+            await journal.own(journal.store.date, offset)
             if offset in journal.calendar.found:
                 journal.calendar.found.remove(offset)
             if journal.calendar.is_trusted:
-                await journal.own(lambda: journal.store.estimate(journal.calendar.began))
+                await journal.own(journal.store.estimate, journal.calendar.began)
 
     async def _collect(self) -> None:
         """Segments that no sink needs any more go."""
@@ -87,7 +87,7 @@ class Upkeep:
         journal = self._journal
         for stream, begun in journal.store.opened().items():
             if journal.store.age - begun > self._settings.segment_age:
-                await journal.own(lambda stream=stream: journal.store.rotate(stream))  # type: ignore[misc]
+                await journal.own(journal.store.rotate, stream)
 
     async def _rest(self) -> None:
         await self._journal.own(self._journal.store.rest)
@@ -113,7 +113,7 @@ class Upkeep:
         journal = self._journal
         async with self._evicting:
             while await journal.own(journal.store.size) > self._settings.max_bytes:
-                victim = await journal.own(lambda: _victim(journal.store))
+                victim = await journal.own(_victim, journal.store)
                 if victim is None:
                     return
                 await self._drop(victim, journal.store.closed[victim], _FULL)
@@ -158,7 +158,7 @@ class Upkeep:
         journal = self._journal
         told, self._told = self._told, []
         if told:
-            await journal.own(lambda: journal.store.mark_told(told))
+            await journal.own(journal.store.mark_told, told)
             self._telling.difference_update(told)
         untold = await journal.own(lambda: journal.store.losses(untold=True))
         fresh = [(id_, loss) for id_, loss in untold if id_ not in self._telling][:_MOST_TOLD]

@@ -26,14 +26,14 @@ async def filled(path: Path, chunks: int = CHUNKS) -> Path:
     async with opened(path, "cloud") as journal:
         for value in range(chunks):
             await put(journal, value)
-        await journal.own(lambda: journal.store.rotate(NORMAL))
+        await journal.own(journal.store.rotate, NORMAL)
     (segment,) = path.glob("normal-*.db")
     return segment
 
 
 async def found(journal: Journal) -> tuple[list[Fault], int]:
     """The faults, and how many points were gone through."""
-    chosen = await journal.own(lambda: inspection.expected(journal.store))
+    chosen = await journal.own(inspection.expected, journal.store)
     checks = [check async for check in inspection.verify(journal, chosen) if check.is_done]
     faults = {id(check): check for check in checks}.values()
     return [fault for check in faults for fault in check.faults], sum(check.points for check in faults)
@@ -41,7 +41,7 @@ async def found(journal: Journal) -> tuple[list[Fault], int]:
 
 async def everything(journal: Journal) -> list[Chunk]:
     chunks: list[Chunk] = []
-    for volume in await journal.own(lambda: inspection.volumes(journal.store)):
+    for volume in await journal.own(inspection.volumes, journal.store):
         at = volume.mark.first
         while at < volume.mark.stop and (some := await inspection.fetch(journal, volume, at)):
             chunks += some
@@ -142,7 +142,7 @@ async def test_a_file_that_is_gone(tmp_path: Path) -> None:
 async def test_a_segment_that_goes_meanwhile_is_no_fault(tmp_path: Path) -> None:
     await filled(tmp_path)
     async with opened(tmp_path, "cloud") as journal:
-        chosen = await journal.own(lambda: inspection.expected(journal.store))
+        chosen = await journal.own(inspection.expected, journal.store)
         await journal.remove(chosen[0].name.number)
         checks = [check async for check in inspection.verify(journal, chosen)]
         assert all(check.is_done and not check.faults for check in checks[1:])
@@ -155,12 +155,12 @@ async def test_an_open_segment_that_is_closed_meanwhile_is_read_on(
     async with opened(tmp_path, "cloud") as journal:
         for value in range(5):
             await put(journal, value)
-        chosen: list[Volume] = await journal.own(lambda: inspection.volumes(journal.store))
+        chosen: list[Volume] = await journal.own(inspection.volumes, journal.store)
         steps = inspection.verify(journal, chosen)
         await anext(steps)
         check = await anext(steps)
         assert check.points == 2
-        await journal.own(lambda: journal.store.rotate(NORMAL))
+        await journal.own(journal.store.rotate, NORMAL)
         async for check in steps:
             assert not check.faults
         assert (check.points, check.chunks) == (10, 5)

@@ -214,7 +214,7 @@ class Model(RuleBasedStateMachine):
 
     async def _crash(self) -> None:
         here, there = self.folder / str(self.lives), self.folder / str(self.lives + 1)
-        await self.journal.own(lambda: shutil.copytree(here, there))
+        await self.journal.own(shutil.copytree, here, there)
         self.lives += 1
         self.running.cancel()
         await asyncio.wait((self.running,))
@@ -256,7 +256,7 @@ class Model(RuleBasedStateMachine):
     @rule(stream=st.sampled_from(Stream))
     @precondition(lambda self: not self.disk.is_full)
     def rotate_segment(self, stream: Stream) -> None:
-        self.run(self.journal.own(lambda: self.journal.store.rotate(stream)))
+        self.run(self.journal.own(self.journal.store.rotate, stream))
 
     def _pass(self, nanoseconds: int) -> None:
         self.clock.advance(nanoseconds)

@@ -28,8 +28,8 @@ async def kept(path: Path, crashed: Path) -> None:
     for value in range(3):
         await put(journal, value)
         if value < 2:
-            await journal.own(lambda: journal.store.rotate(Stream.NORMAL))
-    await journal.own(lambda: shutil.copytree(path, crashed))
+            await journal.own(journal.store.rotate, Stream.NORMAL)
+    await journal.own(shutil.copytree, path, crashed)
     journal.stop()
     await running
     await journal.close()

@@ -38,7 +38,7 @@ async def test_it_tells_how_far_it_is_and_wraps_all(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         for value in range(3):
             await put(journal, value)
-            await journal.own(lambda: journal.store.rotate(NORMAL))
+            await journal.own(journal.store.rotate, NORMAL)
         await journal.rotate(lambda done, total: told.append((done, total)))
         await put(journal, 3)
         ring = journal.keys
@@ -112,7 +112,7 @@ async def test_a_damaged_segment_stops_nobody(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         for value in range(2):
             await put(journal, value)
-            await journal.own(lambda: journal.store.rotate(NORMAL))
+            await journal.own(journal.store.rotate, NORMAL)
         min(tmp_path.glob("normal-*.db")).write_bytes(bytes(50_000))
         await journal.rotate(nothing)
         assert journal.keys.previous == ()
