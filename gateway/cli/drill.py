@@ -13,7 +13,7 @@ import msgspec
 from gateway.cli import output, report
 from gateway.cli.bar import Tell, bar
 from gateway.cli.client import CallFailed, Client, complain, find
-from gateway.cli.letters import confirm
+from gateway.cli.consent import confirm
 from gateway.cli.words import span
 from gateway.clock import SECOND, SystemClock
 from gateway.inquiry import Drill, DrillReply, SampleReply

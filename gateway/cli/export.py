@@ -14,7 +14,7 @@ import msgspec
 from gateway.cli import output
 from gateway.cli.bar import Tell, bar
 from gateway.cli.client import CallFailed
-from gateway.cli.journal import connected, exists, place
+from gateway.cli.journal import connected, place
 from gateway.cli.words import counted
 from gateway.clock import SECOND, SystemClock
 from gateway.inquiry import Export, ExportedReply, ExportReply
@@ -25,8 +25,8 @@ _PLAIN = "what you export is not encrypted any more: keep it as you would keep t
 
 def run(options: Namespace) -> int:
     """0 if all of it was read, 1 if something could not be."""
-    if options.output is not None:
-        exists(options.output, options.force)
+    if options.output is not None and options.output.exists() and not options.force:
+        raise CallFailed(f"{options.output} exists already", "choose another name, or --force to overwrite it")
     request = Export(
         since=options.since or 0,
         until=1 << 62 if options.until is None else options.until,

@@ -10,7 +10,6 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gateway.cli.client import CallFailed, Client, complain, configuration, find
@@ -85,9 +84,3 @@ def _is_remote(options: Namespace, environment: Mapping[str, str] = os.environ) 
     if options.data is not None or options.config is not None:
         return False
     return options.socket is not None or bool(environment.get("EDGEWARD_SOCKET"))
-
-
-def exists(path: Path, is_forced: bool) -> None:
-    """Raises CallFailed where a file must not be written over."""
-    if path.exists() and not is_forced:
-        raise CallFailed(f"{path} exists already", "choose another name, or --force to overwrite it")

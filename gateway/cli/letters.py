@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.cli.bar import bar
 from gateway.cli.client import CallFailed
+from gateway.cli.consent import confirm
 from gateway.cli.journal import Counterpart, connected
 from gateway.cli.words import NOTHING, ago, count, counted, date
 from gateway.inquiry import (
@@ -133,12 +134,3 @@ def _drop(journal: Counterpart, options: Namespace) -> int:
     else:
         print(f"dropped: {counted(letters, 'letters')} of {counted(points, 'points')}")
     return 0
-
-
-def confirm(question: str) -> None:
-    """Raises CallFailed where nobody says yes."""
-    if not sys.stdin.isatty():
-        raise CallFailed(f"{question} nobody is here to say so", "--yes says so")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CallFailed("nothing was done")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
@@ -467,11 +467,11 @@ class Journal:
             self._notes.is_dirty = True
             raise
 
-    async def own(self, call: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]) -> _T:
+    async def own(self, call: Callable[[*_Arguments], _T], *arguments: *_Arguments) -> _T:
         """On the thread that owns the files."""
         return await asyncio.get_running_loop().run_in_executor(self._owner, call, *arguments)
 
-    async def peruse(self, call: Callable[[Unpack[_Arguments]], _T], *arguments: Unpack[_Arguments]) -> _T:
+    async def peruse(self, call: Callable[[*_Arguments], _T], *arguments: *_Arguments) -> _T:
         """On the thread that reads closed segments."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, call, *arguments)
 

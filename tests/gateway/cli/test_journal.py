@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from gateway import keeper
-from gateway.cli import bar, export, letters, main
+from gateway.cli import bar, export, main
+from gateway.cli.client import CallFailed
+from gateway.cli.consent import confirm
 from gateway.clock import SystemClock
 from gateway.forwarder import Forwarder
 from gateway.journal.catalog import DeadLetter
@@ -160,8 +162,8 @@ def test_confirm(monkeypatch: pytest.MonkeyPatch, answer: str, is_done: bool) ->
 
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     try:
-        letters.confirm("really?")
-    except letters.CallFailed:
+        confirm("really?")
+    except CallFailed:
         assert not is_done
     else:
         assert is_done
