@@ -7,6 +7,7 @@ from argparse import Namespace
 
 import msgspec
 
+from gateway import files
 from gateway.cli.bar import bar
 from gateway.cli.client import CallFailed
 from gateway.cli.journal import connected
@@ -40,7 +41,7 @@ def _rotate(options: Namespace) -> int:
 
 
 def _make(options: Namespace) -> int:
-    """The private half is written before anybody is told of the public one."""
+    """The private half is on disk before anybody is told of the public one."""
     from gateway.journal.keys import recovery_pair
 
     private, public = recovery_pair()
@@ -50,6 +51,7 @@ def _make(options: Namespace) -> int:
             file.write(f"{private}\n")
             file.flush()
             os.fsync(file.fileno())
+        files.sync(options.output.absolute().parent)
     except FileExistsError:
         hint = "a recovery key is never overwritten: choose another name"
         raise CallFailed(f"{options.output} exists already", hint) from None

@@ -51,5 +51,6 @@ def private(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
+        files.sync(path.parent)
     finally:
         new.unlink(missing_ok=True)

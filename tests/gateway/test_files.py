@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from gateway import files
-from gateway.cli import output
+from gateway.cli import keys, output
 
 
 @pytest.fixture
@@ -31,6 +32,17 @@ def test_one_that_was_there_is_left_alone(tmp_path: Path, synced: list[Path]) ->
 
 def test_a_file_that_a_command_writes_is_on_disk_under_its_name(tmp_path: Path, synced: list[Path]) -> None:
     output.replace(tmp_path / "site.yaml", b"site: plant\n")
+    assert synced == [tmp_path]
+
+
+def test_so_is_one_that_is_private(tmp_path: Path, synced: list[Path]) -> None:
+    with output.private(tmp_path / "export.jsonl") as file:
+        file.write(b"{}\n")
+    assert synced == [tmp_path]
+
+
+def test_so_is_a_recovery_key_before_its_public_half_is_told(tmp_path: Path, synced: list[Path]) -> None:
+    assert keys.run(Namespace(work="recovery-key", output=tmp_path / "safe.key", json=True)) == 0
     assert synced == [tmp_path]
 
 
