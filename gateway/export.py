@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
@@ -11,10 +10,10 @@ import numpy as np
 
 from gateway import sheet
 from gateway.clock import SECOND
-from gateway.halving import pick
+from gateway.halving import crop, pick
 from gateway.inquiry import Export
 from gateway.journal.chunk import Chunk
-from gateway.model import AnyEvent, Mask, Quality, Rows, Schema, Value, quality
+from gateway.model import AnyEvent, Quality, Rows, Schema, Value, quality
 from gateway.sinks._json import event_messages, row_messages
 from gateway.sinks._rows import marks, moments, times
 
@@ -63,7 +62,7 @@ class Writer:
         if not columns or not inside.any():
             return None
         if not inside.all():
-            rows = _where(rows, inside)
+            rows = crop(rows, inside)
         return rows if len(columns) == len(rows.schema.columns) else pick(rows, columns)
 
     def _wanted(self, schema: Schema) -> list[int]:
@@ -121,14 +120,3 @@ def moment(time: int) -> str:
 def _quoted(text: str) -> str:
     """RFC 4180, 2.6 and 2.7."""
     return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text
-
-
-def _where(rows: Rows, inside: Mask) -> Rows:
-    return replace(
-        rows,
-        source_time=rows.source_time[inside],
-        gateway_time=rows.gateway_time[inside],
-        values=tuple(plane[inside] for plane in rows.values),
-        status=None if rows.status is None else rows.status[inside],
-        present=None if rows.present is None else rows.present[inside],
-    )

@@ -1,5 +1,6 @@
-"""Cuts rows in two, so that what a server refuses is found in a few requests: by column first, because what is wrong
-with a value (its type, its name) is mostly wrong with its whole column. Pure."""
+"""Cuts rows: to some columns, to some rows, to single values. And in two, so that what a server refuses is found in a
+few requests: by column first, because what is wrong with a value (its type, its name) is mostly wrong with its whole
+column. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gateway.model import Plane, Rows, Schema
+from gateway.model import Mask, Plane, Rows, Schema
 
 
 def halves(rows: Rows) -> tuple[Rows, ...]:
@@ -40,8 +41,8 @@ def pick(rows: Rows, columns: Sequence[int]) -> Rows:
     )
 
 
-def crop(rows: Rows, part: slice) -> Rows:
-    """Some rows, with all their columns."""
+def crop(rows: Rows, part: slice | Mask) -> Rows:
+    """Some rows, with all their columns; a mask tells of each whether it stays."""
     return replace(
         rows,
         source_time=rows.source_time[part],
