@@ -15,7 +15,7 @@ from gateway.journal.catalog import Entry
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.dating import Guesses
 from gateway.journal.journal import Journal
-from gateway.journal.segment import Look, Mark, Name, Segment
+from gateway.journal.segment import DAMAGED, Look, Mark, Name, Segment
 from gateway.journal.store import Store
 
 _POINTS = 50_000
@@ -23,8 +23,6 @@ _POINTS = 50_000
 
 _TRIES = 256
 """Chunks of a damaged file that are tried one by one in a step."""
-
-_DAMAGED = "its page of the file is damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,7 @@ def _try(segment: Segment, check: Check) -> None:
     if looks:
         check.take(looks)
     else:
-        check.skip(_DAMAGED)
+        check.skip(DAMAGED)
 
 
 # What they say

@@ -18,6 +18,8 @@ _NONCE_BYTES = 12
 _MAX_CONTENT = 256 << 20
 _LEVEL = 1
 
+CHANGED = "a chunk was changed or moved"
+
 
 class Seal:
     """Seals and opens with one data key. `place` is authenticated with the content: a chunk that was moved to another
@@ -57,4 +59,4 @@ class Seal:
                 raise SealBroken(f"a chunk claims to hold {size} bytes")
             return zstandard.ZstdDecompressor().decompress(packed)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
-            raise SealBroken("a chunk was changed or moved") from error
+            raise SealBroken(CHANGED) from error

@@ -33,12 +33,12 @@ from gateway.journal.chunk import Chunk, Stream, unpack, unpack_events
 from gateway.journal.codec import CodecError
 from gateway.journal.dating import RIGHT, Dating, Offsets, Origin
 from gateway.journal.keys import KeyRing, Opener, SealBroken
-from gateway.journal.seal import Seal
+from gateway.journal.seal import CHANGED, Seal
 from gateway.model import Schema
 
 _NAME = re.compile(rf"({'|'.join(stream.name.lower() for stream in Stream)})-(\d{{8}})\.db")
 
-_DAMAGED = "its page of the file is damaged"
+DAMAGED = "its page of the file is damaged"
 
 _MOST_SCHEMAS = 1_000
 """That are looked for in a file that is damaged."""
@@ -62,7 +62,7 @@ _chunk = Table(
     Column("trusted", Integer, nullable=False),
     Column("body", BLOB, nullable=False),
 )
-_doubtful = Index("doubtful", _chunk.c.seq, sqlite_where=_chunk.c.trusted == 0)
+Index("doubtful", _chunk.c.seq, sqlite_where=_chunk.c.trusted == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +331,7 @@ class Segment:
             if row is not None:
                 when = offsets.dating(self._origin(row))
                 return lost if when is None else [*lost, self._open(row, when)]
-            lost.append(Chunk(self.name.stream, seq, mark.size(seq), broken=_DAMAGED))
+            lost.append(Chunk(self.name.stream, seq, mark.size(seq), broken=DAMAGED))
         return lost
 
     def look(self, start: int, stop: int, most_points: int) -> list[Look]:
@@ -351,7 +351,7 @@ class Segment:
         """A flipped bit may make text of a number."""
         facts = (row.seq, row.points, row.total, row.time)
         if not all(isinstance(fact, int) for fact in facts):
-            return Look(row.seq, 0, 0, 0, "a chunk was changed or moved")
+            return Look(row.seq, 0, 0, 0, CHANGED)
         chunk = self._open(row, RIGHT)
         held = len(chunk.events) + sum(rows.points for rows in chunk.rows)
         miscount = "" if held == row.points else f"it holds {held} points instead of {row.points}"
@@ -378,13 +378,8 @@ class Segment:
     def mark(self) -> Mark | None:
         return _mark(self._engine)
 
-    def close(self) -> None:
-        """A closed segment is one file, which anybody may read."""
-        sqlite.checkpoint(self._engine, "TRUNCATE")
-        self._engine.dispose()
-
     def abandon(self) -> None:
-        """Let go without touching the disk, which has failed."""
+        """Let go of the file, and leave to `recover` what its write-ahead log still holds: the disk may have failed."""
         self._engine.dispose()
 
     def _open(self, row: Row[tuple[object, ...]], when: Dating) -> Chunk:

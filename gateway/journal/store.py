@@ -1,7 +1,7 @@
 """The files of the journal as one thing: a catalogue, closed segments, and an open one a stream. Synchronous.
 
 One thread, the owner, does everything but this: a second one, the reader, opens closed segments. It alone calls
-`fetch_closed`, `rewrap` and `forget`.
+`fetch_closed`, `reopened`, `rewrap` and `forget`.
 """
 
 from __future__ import annotations
