@@ -18,7 +18,7 @@ from gateway.clock import SECOND
 from gateway.errors import CommandRefused
 from gateway.health import Health
 from gateway.inquiry import DAY_S, Account, Drill, DrillReply, SampleReply
-from gateway.journal.catalog import Head
+from gateway.journal.books import Head
 from gateway.journal.chunk import TELEMETRY, Stream
 from gateway.model import DeviceState
 from gateway.phrase import Reply

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from gateway.journal.catalog import FieldType
+from gateway.journal.books import FieldType
 from gateway.journal.journal import Journal
 from gateway.journal.store import FAILURES
 from gateway.model import Rows, Schema

@@ -16,7 +16,7 @@ from gateway.clock import SECOND, Clock
 from gateway.contracts import Sink
 from gateway.errors import ConnectionLost, ServerFailed, SinkHeld
 from gateway.handover import Handover, Refusal, Unproven
-from gateway.journal.catalog import DeadLetter
+from gateway.journal.books import DeadLetter
 from gateway.journal.chunk import Stream
 from gateway.journal.journal import Journal
 from gateway.notice import Notices

@@ -38,7 +38,7 @@ from gateway.inquiry import (
     VerifyReply,
 )
 from gateway.journal import inspection
-from gateway.journal.catalog import DeadLetter, Loss
+from gateway.journal.books import DeadLetter, Loss
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.inspection import Fault, Volume
@@ -81,8 +81,8 @@ class Keeper:
         """`running` names the sinks that are configured; None where no gateway runs."""
         journal = self._journal
         streams = await journal.own(_streams, journal.store)
-        losses = await journal.own(journal.store.latest_losses, _LOSSES)
-        letters = await journal.own(journal.store.letter_counts)
+        losses = await journal.own(journal.store.catalog.latest_losses, _LOSSES)
+        letters = await journal.own(journal.store.catalog.letter_counts)
         size = await journal.own(journal.store.size)
         oldest = await self._oldest()
         waiting_points, waiting_bytes = journal.waiting

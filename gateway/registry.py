@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gateway.journal.catalog import FieldType
+from gateway.journal.books import FieldType
 from gateway.model import Column, Mask, Plane, Rows, Schema, ValueType, spans_of
 
 _MOST_PLANS = 4096

@@ -5,30 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import (
-    BLOB,
-    Column,
-    Connection,
-    Integer,
-    MetaData,
-    Row,
-    String,
-    Table,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
 from gateway.errors import ConfigError, GatewayError
-from gateway.journal import sqlite
+from gateway.journal import sqlite, tables
+from gateway.journal.books import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.chunk import Stream
 from gateway.journal.dating import Offset
 from gateway.journal.keys import KeyRing, SealBroken
@@ -37,118 +23,14 @@ from gateway.journal.seal import Seal
 from gateway.journal.segment import Mark
 from gateway.model import ValueType
 
-_metadata = MetaData()
-_segment = Table(
-    "segment",
-    _metadata,
-    Column("number", Integer, primary_key=True),
-    Column("stream", Integer, nullable=False),
-    Column("first", Integer, nullable=False),
-    Column("stop", Integer, nullable=False),
-    Column("total_first", Integer, nullable=False),
-    Column("total_stop", Integer, nullable=False),
-    Column("since", Integer, nullable=False),
-    Column("until", Integer, nullable=False),
-    Column("monotonic", Integer, nullable=False),
-    Column("boot", String, nullable=False),
-    Column("doubtful", Integer, nullable=False),
-    Column("sizes", BLOB, nullable=False),
-    Column("age", Integer, nullable=False),
-)
-_about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
-_head = Table(
-    "head",
-    _metadata,
-    Column("stream", Integer, primary_key=True),
-    Column("seq", Integer, nullable=False),
-    Column("total", Integer, nullable=False),
-)
-_delivery = Table(
-    "delivery",
-    _metadata,
-    Column("sink", String, primary_key=True),
-    Column("stream", Integer, primary_key=True),
-    Column("base", Integer, nullable=False),
-    Column("delivered", Integer, nullable=False),
-    Column("dead_letters", Integer, nullable=False),
-    Column("dropped", Integer, nullable=False),
-)
-_pending = Table(
-    "pending",
-    _metadata,
-    Column("sink", String, primary_key=True),
-    Column("stream", Integer, primary_key=True),
-    Column("start", Integer, primary_key=True),
-    Column("stop", Integer, nullable=False),
-)
-_key = Table("key", _metadata, Column("id", Integer, primary_key=True), Column("wrapped", BLOB, nullable=False))
-_dead_letter = Table(
-    "dead_letter",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("sink", String, nullable=False),
-    Column("stream", Integer, nullable=False),
-    Column("time", Integer, nullable=False),
-    Column("points", Integer, nullable=False),
-    Column("key", Integer, nullable=False),
-    Column("body", BLOB, nullable=False),
-    sqlite_autoincrement=True,  # people name letters by their number: it is never another one's
-)
-_field = Table(
-    "field",
-    _metadata,
-    Column("sink", String, primary_key=True),
-    Column("tag_group", String, primary_key=True),
-    Column("tag", String, primary_key=True),
-    Column("device", String, nullable=False),
-    Column("type", String, nullable=False),
-)
-_order = Table(
-    "taken_order",
-    _metadata,
-    Column("number", Integer, primary_key=True),
-    Column("id", String, nullable=False, unique=True),
-    Column("expires", Integer, nullable=False),
-)
-_loss = Table(
-    "loss",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("time", Integer, nullable=False),
-    Column("sink", String, nullable=False),
-    Column("stream", Integer, nullable=False),
-    Column("first", Integer, nullable=False),
-    Column("stop", Integer, nullable=False),
-    Column("points", Integer, nullable=False),
-    Column("since", Integer, nullable=False),
-    Column("until", Integer, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("told", Integer, nullable=False, default=0),
-)
-_offset = Table(
-    "offset",
-    _metadata,
-    Column("boot", String, primary_key=True),
-    Column("since", Integer, primary_key=True),
-    Column("nanoseconds", Integer, nullable=False),
-    Column("estimated", Integer, nullable=False),
-)
-
-_SUM, _REBUILT = "sum", "rebuilt"
-"""The name under which the catalogue's checksum stands."""
+_SUM, _REBUILT, _KEY, _AGE = "sum", "rebuilt", "key", "age"
+"""What the catalogue says about itself: its checksum; that nobody knows how the sinks stand; a data key, wrapped, as
+the mark of the current key; for how long the gateway has run."""
 
 _MOST_LOSSES = 10_000
 """Rows of the ledger that are kept; the oldest go, once they are told."""
 _ORDERS = 10_000
 """So many of the last orders are remembered however long they have expired: a clock may be set back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where a stream stands: the next chunk's number, and all points before it."""
-
-    seq: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,50 +50,6 @@ class Entry:
     age: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far one sink is with one stream, as the catalogue remembers it. Counts are points; `base` is what the stream
-    had already had when the sink came."""
-
-    sink: str
-    stream: Stream
-    pending: tuple[Range, ...]
-    base: int
-    delivered: int = 0
-    dead_letters: int = 0
-    dropped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What one sink will not get: chunks `first` to `stop`, which came in from `since` to `until`, and why. A row of
-    the drop ledger. Times are nanoseconds UTC, 0 where they are not known."""
-
-    time: int
-    sink: str
-    stream: Stream
-    first: int
-    stop: int
-    points: int
-    since: int
-    until: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """Content that a sink refused for good, and why: set aside, sealed like everything else. `id` is 0 until it is on
-    disk."""
-
-    sink: str
-    time: int
-    points: int
-    reason: str
-    content: bytes = field(repr=False)
-    stream: Stream = Stream.NORMAL
-    id: int = 0
-
-
 class _Body(msgspec.Struct, array_like=True):
     """A refusal may quote the value that it refuses, so the reason is sealed with it."""
 
@@ -221,16 +59,6 @@ class _Body(msgspec.Struct, array_like=True):
 
 class CatalogBroken(GatewayError):
     """What the catalogue says is not what was written. Set it aside: the segments tell what there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldType:
-    """The type that a sink's field was first sent with, and by which device. A field belongs to a tag group."""
-
-    device: str
-    group: str
-    tag: str
-    type: ValueType
 
 
 class Catalog:
@@ -250,12 +78,12 @@ class Catalog:
         self._opened: dict[int, Seal] = {}
         try:
             with self._change() as connection:
-                _metadata.create_all(connection)
+                tables.metadata.create_all(connection)
                 _verify(connection)
                 _check(connection, keys, self._seal)
                 if is_rebuilt:
                     _put(connection, _REBUILT, b"")
-                rebuilt = connection.scalar(select(_about.c.name).where(_about.c.name == _REBUILT))
+                rebuilt = connection.scalar(select(tables.about.c.name).where(tables.about.c.name == _REBUILT))
                 self.is_rebuilt = rebuilt is not None
         except (GatewayError, DatabaseError):
             self._engine.dispose()  # or else what is put in its place would lose its log to this one
@@ -272,27 +100,32 @@ class Catalog:
     def segments(self) -> dict[int, Entry]:
         """The closed segments, by number. One that holds nothing is not listed."""
         with self._engine.connect() as connection:
-            return {row.number: _entry(row) for row in connection.execute(select(_segment).order_by(_segment.c.number))}
+            return {
+                row.number: _entry(row)
+                for row in connection.execute(select(tables.segment).order_by(tables.segment.c.number))
+            }
 
     def heads(self) -> dict[Stream, Head]:
         """Where each stream stood when the last segment was closed: numbers are never given out twice."""
         with self._engine.connect() as connection:
-            return {Stream(row.stream): Head(row.seq, row.total) for row in connection.execute(select(_head))}
+            return {Stream(row.stream): Head(row.seq, row.total) for row in connection.execute(select(tables.head))}
 
     def add_segment(self, number: int, entry: Entry) -> None:
         mark = entry.mark
         row = {"number": number, "stream": entry.stream, "age": entry.age} | asdict(mark)
         with self._change() as connection:
-            connection.execute(insert(_segment), [row])
-            connection.execute(delete(_head).where((_head.c.stream == entry.stream) & (_head.c.seq <= mark.stop)))
-            if connection.scalar(select(_head.c.seq).where(_head.c.stream == entry.stream)) is None:
+            connection.execute(insert(tables.segment), [row])
+            connection.execute(
+                delete(tables.head).where((tables.head.c.stream == entry.stream) & (tables.head.c.seq <= mark.stop))
+            )
+            if connection.scalar(select(tables.head.c.seq).where(tables.head.c.stream == entry.stream)) is None:
                 head = {"stream": entry.stream, "seq": mark.stop, "total": mark.total_stop}
-                connection.execute(insert(_head), [head])
+                connection.execute(insert(tables.head), [head])
 
     def remove_segment(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """In one transaction with what the sinks lose by it."""
         with self._change() as connection:
-            connection.execute(delete(_segment).where(_segment.c.number == number))
+            connection.execute(delete(tables.segment).where(tables.segment.c.number == number))
             _write(connection, list(standings))
             _enter(connection, losses)
 
@@ -301,7 +134,7 @@ class Catalog:
     def standings(self) -> list[Standing]:
         with self._engine.connect() as connection:
             ranges: dict[tuple[str, int], list[Range]] = {}
-            for row in connection.execute(select(_pending).order_by(_pending.c.start)):
+            for row in connection.execute(select(tables.pending).order_by(tables.pending.c.start)):
                 ranges.setdefault((row.sink, row.stream), []).append((row.start, row.stop))
             return [
                 Standing(
@@ -313,7 +146,7 @@ class Catalog:
                     row.dead_letters,
                     row.dropped,
                 )
-                for row in connection.execute(select(_delivery))
+                for row in connection.execute(select(tables.delivery))
             ]
 
     def settle(
@@ -332,19 +165,19 @@ class Catalog:
         with self._change() as connection:
             _write(connection, list(standings))
             if standings and self.is_rebuilt:
-                connection.execute(delete(_about).where(_about.c.name == _REBUILT))
+                connection.execute(delete(tables.about).where(tables.about.c.name == _REBUILT))
                 self.is_rebuilt = False
             if letters:
                 rows = [self._sealed(letter) for letter in letters]
-                connection.execute(insert(_dead_letter).prefix_with("OR REPLACE"), rows)
+                connection.execute(insert(tables.dead_letter).prefix_with("OR REPLACE"), rows)
             for id_ in gone:
-                connection.execute(delete(_dead_letter).where(_dead_letter.c.id == id_))
+                connection.execute(delete(tables.dead_letter).where(tables.dead_letter.c.id == id_))
             _enter(connection, losses)
             if reach is not None:
-                _put(connection, "age", str(reach.age).encode())
-                connection.execute(delete(_head))
+                _put(connection, _AGE, str(reach.age).encode())
+                connection.execute(delete(tables.head))
                 rows = [{"stream": stream, **asdict(head)} for stream, head in reach.heads.items()]
-                connection.execute(insert(_head), rows)
+                connection.execute(insert(tables.head), rows)
         sqlite.checkpoint(self._engine)
 
     # What is remembered beside
@@ -352,7 +185,7 @@ class Catalog:
     def age(self) -> int:
         """How long the gateway has run in all, in nanoseconds, as far as it was written down."""
         with self._engine.connect() as connection:
-            return int(connection.scalar(select(_about.c.value).where(_about.c.name == "age")) or b"0")
+            return int(connection.scalar(select(tables.about.c.value).where(tables.about.c.name == _AGE)) or b"0")
 
     def offsets(self) -> list[Offset]:
         with self._engine.connect() as connection:
@@ -361,34 +194,67 @@ class Catalog:
     def add_offset(self, offset: Offset) -> None:
         """For good; to add it twice changes nothing."""
         with self._change() as connection:
-            connection.execute(insert(_offset).prefix_with("OR IGNORE"), [asdict(offset)])
+            connection.execute(insert(tables.offset).prefix_with("OR IGNORE"), [asdict(offset)])
+
+    def field_types(self, sink: str) -> list[FieldType]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(tables.field).where(tables.field.c.sink == sink))
+            return [FieldType(row.device, row.tag_group, row.tag, ValueType(row.type)) for row in rows]
+
+    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
+        """On disk when this returns. A field that has a type keeps it."""
+        rows = [
+            {"sink": sink, "tag_group": field.group, "tag": field.tag, "device": field.device, "type": field.type.value}
+            for field in new
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(insert(tables.field).prefix_with("OR IGNORE"), rows)
+
+    def remember(self, order: str, expires: int, now: int) -> bool:
+        """On disk when this returns. False where the order was remembered before. What has expired is forgotten, but
+        for the last ones."""
+        with self._engine.begin() as connection:
+            if connection.scalar(select(tables.order.c.number).where(tables.order.c.id == order)) is not None:
+                return False
+            added = connection.execute(insert(tables.order).values(id=order, expires=expires)).inserted_primary_key
+            assert added is not None
+            old = (tables.order.c.number <= added[0] - _ORDERS) & (tables.order.c.expires < now)
+            connection.execute(delete(tables.order).where(old))
+        return True
+
+    # The drop ledger, and the dead letters
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
-        """The drop ledger with its ids, oldest first; `untold`: only what no sink has been told yet."""
-        wanted = select(_loss).order_by(_loss.c.id)
+        """The drop ledger with its ids, oldest first; `untold`: only what was not told yet."""
+        wanted = select(tables.loss).order_by(tables.loss.c.id)
         with self._engine.connect() as connection:
-            rows = connection.execute(wanted.where(_loss.c.told == 0) if untold else wanted)
+            rows = connection.execute(wanted.where(tables.loss.c.told == 0) if untold else wanted)
             return [(row.id, _loss_of(row)) for row in rows]
 
     def latest_losses(self, most: int) -> list[Loss]:
         """The end of the drop ledger, the newest first."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(_loss).order_by(_loss.c.id.desc()).limit(most))
+            rows = connection.execute(select(tables.loss).order_by(tables.loss.c.id.desc()).limit(most))
             return [_loss_of(row) for row in rows]
 
     def mark_told(self, ids: Sequence[int]) -> None:
         with self._change() as connection:
-            connection.execute(update(_loss).where(_loss.c.id.in_(ids)).values(told=1))
+            connection.execute(update(tables.loss).where(tables.loss.c.id.in_(ids)).values(told=1))
 
     def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
         """By their ids, from the first above `after` on; not more than `most`, if that is not negative."""
-        wanted = select(_dead_letter).where(_dead_letter.c.id > after).order_by(_dead_letter.c.id).limit(most)
+        wanted = (
+            select(tables.dead_letter)
+            .where(tables.dead_letter.c.id > after)
+            .order_by(tables.dead_letter.c.id)
+            .limit(most)
+        )
         with self._engine.connect() as connection:
             return [self._letter(connection, row) for row in connection.execute(wanted)]
 
     def letter_counts(self) -> dict[str, int]:
         """How many letters each sink has."""
-        wanted = select(_dead_letter.c.sink, func.count()).group_by(_dead_letter.c.sink)
+        wanted = select(tables.dead_letter.c.sink, func.count()).group_by(tables.dead_letter.c.sink)
         with self._engine.connect() as connection:
             return {sink: number for sink, number in connection.execute(wanted)}
 
@@ -404,8 +270,8 @@ class Catalog:
     def _add_key(self) -> int:
         """This start's data key for dead letters."""
         with self._change() as connection:
-            connection.execute(insert(_key), [{"wrapped": self._seal.wrap(self._keys)}])
-            return int(connection.scalar(select(func.max(_key.c.id))) or 0)
+            connection.execute(insert(tables.key), [{"wrapped": self._seal.wrap(self._keys)}])
+            return int(connection.scalar(select(func.max(tables.key.c.id))) or 0)
 
     def _sealed(self, letter: DeadLetter) -> dict[str, object]:
         body = msgspec.msgpack.encode(_Body(letter.reason, letter.content))
@@ -422,7 +288,7 @@ class Catalog:
     def _unsealed(self, connection: Connection, key: int) -> Seal:
         """Raises SealBroken."""
         if key not in self._opened:
-            wrapped = connection.scalar(select(_key.c.wrapped).where(_key.c.id == key))
+            wrapped = connection.scalar(select(tables.key.c.wrapped).where(tables.key.c.id == key))
             self._opened[key] = Seal.unwrap(self._keys, wrapped or b"")
         return self._opened[key]
 
@@ -431,43 +297,17 @@ class Catalog:
     def rewrap(self, keys: KeyRing) -> None:
         """All data keys that stand here, wrapped with the current key of `keys`, in one transaction."""
         with self._change() as connection:
-            for row in connection.execute(select(_key)).all():
+            for row in connection.execute(select(tables.key)).all():
                 wrapped = keys.wrap(keys.unwrap(row.wrapped))
-                connection.execute(update(_key).where(_key.c.id == row.id).values(wrapped=wrapped))
-            _put(connection, "key", self._seal.wrap(keys))
+                connection.execute(update(tables.key).where(tables.key.c.id == row.id).values(wrapped=wrapped))
+            _put(connection, _KEY, self._seal.wrap(keys))
         self._keys = keys
 
     def is_settled(self, keys: KeyRing) -> bool:
         """Everything is wrapped with the current key of `keys`."""
         with self._engine.connect() as connection:
-            mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
+            mark = connection.scalar(select(tables.about.c.value).where(tables.about.c.name == _KEY))
         return keys.is_current(mark or b"")
-
-    def field_types(self, sink: str) -> list[FieldType]:
-        with self._engine.connect() as connection:
-            rows = connection.execute(select(_field).where(_field.c.sink == sink))
-            return [FieldType(row.device, row.tag_group, row.tag, ValueType(row.type)) for row in rows]
-
-    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
-        """On disk when this returns. A field that has a type keeps it."""
-        rows = [
-            {"sink": sink, "tag_group": field.group, "tag": field.tag, "device": field.device, "type": field.type.value}
-            for field in new
-        ]
-        with self._engine.begin() as connection:
-            connection.execute(insert(_field).prefix_with("OR IGNORE"), rows)
-
-    def remember(self, order: str, expires: int, now: int) -> bool:
-        """On disk when this returns. False where the order was remembered before. What has expired is forgotten, but
-        for the last ones."""
-        with self._engine.begin() as connection:
-            if connection.scalar(select(_order.c.number).where(_order.c.id == order)) is not None:
-                return False
-            added = connection.execute(insert(_order).values(id=order, expires=expires)).inserted_primary_key
-            assert added is not None
-            old = (_order.c.number <= added[0] - _ORDERS) & (_order.c.expires < now)
-            connection.execute(delete(_order).where(old))
-        return True
 
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")
@@ -479,7 +319,7 @@ def _verify(connection: Connection) -> None:
     found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
     if found != "ok":
         raise CatalogBroken(f"it is damaged: {found}")
-    written = connection.scalar(select(_about.c.value).where(_about.c.name == _SUM))
+    written = connection.scalar(select(tables.about.c.value).where(tables.about.c.name == _SUM))
     if written not in (None, _sum(connection)):
         raise CatalogBroken("it has changed since it was written")
 
@@ -487,9 +327,19 @@ def _verify(connection: Connection) -> None:
 def _sum(connection: Connection) -> bytes:
     """SHA-256 over all rows of the tables that matter, in the order of their keys."""
     total = hashlib.sha256()
-    for table in (_segment, _head, _delivery, _pending, _key, _offset, _about):
+    for table in (
+        tables.segment,
+        tables.head,
+        tables.delivery,
+        tables.pending,
+        tables.key,
+        tables.offset,
+        tables.about,
+    ):
         wanted = select(table).order_by(*table.primary_key)
-        for row in connection.execute(wanted if table is not _about else wanted.where(_about.c.name != _SUM)):
+        for row in connection.execute(
+            wanted if table is not tables.about else wanted.where(tables.about.c.name != _SUM)
+        ):
             total.update(msgspec.msgpack.encode(tuple(row)))
     return total.digest()
 
@@ -507,15 +357,15 @@ def offsets_of(path: Path) -> list[Offset]:
 
 
 def _offsets(connection: Connection) -> list[Offset]:
-    rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
+    rows = connection.execute(select(tables.offset).order_by(tables.offset.c.boot, tables.offset.c.since))
     return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
 
 
 def _check(connection: Connection, keys: KeyRing, seal: Seal) -> None:
     """The first key leaves its mark, which only the same key opens."""
-    mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
+    mark = connection.scalar(select(tables.about.c.value).where(tables.about.c.name == _KEY))
     if mark is None:
-        _put(connection, "key", seal.wrap(keys))
+        _put(connection, _KEY, seal.wrap(keys))
         return
     try:
         keys.unwrap(mark)
@@ -527,8 +377,8 @@ def _check(connection: Connection, keys: KeyRing, seal: Seal) -> None:
 
 
 def _put(connection: Connection, name: str, value: bytes) -> None:
-    connection.execute(delete(_about).where(_about.c.name == name))
-    connection.execute(insert(_about), [{"name": name, "value": value}])
+    connection.execute(delete(tables.about).where(tables.about.c.name == name))
+    connection.execute(insert(tables.about), [{"name": name, "value": value}])
 
 
 def _place(sink: str, stream: Stream, time: int) -> bytes:
@@ -570,9 +420,11 @@ def _enter(connection: Connection, losses: Iterable[Loss]) -> None:
     rows = [asdict(loss) for loss in losses]
     if not rows:
         return
-    connection.execute(insert(_loss), rows)
-    newest = connection.scalar(select(func.max(_loss.c.id))) or 0
-    connection.execute(delete(_loss).where((_loss.c.id <= newest - _MOST_LOSSES) & (_loss.c.told == 1)))
+    connection.execute(insert(tables.loss), rows)
+    newest = connection.scalar(select(func.max(tables.loss.c.id))) or 0
+    connection.execute(
+        delete(tables.loss).where((tables.loss.c.id <= newest - _MOST_LOSSES) & (tables.loss.c.told == 1))
+    )
 
 
 def _write(connection: Connection, standings: Sequence[Standing]) -> None:
@@ -580,7 +432,7 @@ def _write(connection: Connection, standings: Sequence[Standing]) -> None:
     if not standings:
         return
     places = [{"of": standing.sink, "in": standing.stream} for standing in standings]
-    for table in (_pending, _delivery):
+    for table in (tables.pending, tables.delivery):
         mine = (table.c.sink == bindparam("of")) & (table.c.stream == bindparam("in"))
         connection.execute(delete(table).where(mine), places)
     rows = [
@@ -589,8 +441,8 @@ def _write(connection: Connection, standings: Sequence[Standing]) -> None:
         for start, stop in standing.pending
     ]
     if rows:
-        connection.execute(insert(_pending), rows)
-    connection.execute(insert(_delivery), [_counts(standing) for standing in standings])
+        connection.execute(insert(tables.pending), rows)
+    connection.execute(insert(tables.delivery), [_counts(standing) for standing in standings])
 
 
 def _counts(standing: Standing) -> dict[str, object]:

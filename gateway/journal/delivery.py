@@ -3,7 +3,7 @@ ingested = delivered + pending + dead letters + dropped, at every moment."""
 
 from __future__ import annotations
 
-from gateway.journal.catalog import Head, Standing
+from gateway.journal.books import Head, Standing
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.ranges import OPEN_END, Range, Ranges
 

@@ -17,8 +17,8 @@ from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
+from gateway.journal.books import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.calendar import Calendar, Stamp
-from gateway.journal.catalog import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.keys import KeyRing, generate, save
@@ -340,11 +340,11 @@ class Journal:
 
     async def dead_letters(self) -> list[DeadLetter]:
         """All of them, those not yet on disk included; these have no id yet."""
-        return await self.own(self.store.dead_letters) + self._notes.letters
+        return await self.own(self.store.catalog.dead_letters) + self._notes.letters
 
     async def letters_after(self, id: int, most: int) -> list[DeadLetter]:
         """Those on disk that are not redeemed, from the first above `id` on; some of `most`."""
-        letters = await self.own(self.store.dead_letters, id, most)
+        letters = await self.own(self.store.catalog.dead_letters, id, most)
         gone = set(self._notes.gone)
         return [letter for letter in letters if letter.id not in gone]
 
@@ -365,20 +365,20 @@ class Journal:
 
     async def field_types(self, sink: str) -> list[FieldType]:
         """The types that the fields of `sink` were first sent with. Raises `FAILURES`."""
-        return await self.own(self.store.field_types, sink)
+        return await self.own(self.store.catalog.field_types, sink)
 
     async def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
         """On disk when this returns; a field that has a type keeps it. Raises `FAILURES`."""
-        await self.own(self.store.note_types, sink, new)
+        await self.own(self.store.catalog.note_types, sink, new)
 
     async def remember(self, order: str, expires: int) -> bool:
         """On disk when this returns: `order` is taken, and may be forgotten some time after `expires` (nanoseconds
         UTC). False where it was taken before. Raises `FAILURES`."""
-        return await self.own(self.store.remember, order, expires, self._clock.now())
+        return await self.own(self.store.catalog.remember, order, expires, self._clock.now())
 
     async def losses(self) -> list[Loss]:
         """The drop ledger, oldest first."""
-        return [loss for _, loss in await self.own(self.store.losses)]
+        return [loss for _, loss in await self.own(self.store.catalog.losses)]
 
     # Keys
 
@@ -530,7 +530,7 @@ def _deliveries(
     store: Store, sinks: set[str] | None, now: int
 ) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
     """As they stood, brought up to what is on disk now; and what they have lost by it."""
-    deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.standings()}
+    deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.catalog.standings()}
     for sink in sinks or ():
         for stream in Stream:
             deliveries.setdefault((sink, stream), _begin(store, sink, stream))

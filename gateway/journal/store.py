@@ -19,7 +19,8 @@ from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from gateway import files
 from gateway.journal import sqlite
-from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, FieldType, Head, Loss, Reach, Standing
+from gateway.journal.books import DeadLetter, Head, Loss, Standing
+from gateway.journal.catalog import Catalog, CatalogBroken, Entry, Reach
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
 from gateway.journal.dating import Offset, Offsets, Origin
@@ -61,18 +62,19 @@ class Store:
         self._keys = keys
         self._segment_bytes = segment_bytes
         self._reserve = directory / "reserve"
-        self._catalog = self._open_catalog(directory / "catalog.db")
-        self.is_rebuilt = self._catalog.is_rebuilt
+        self.catalog = self._open_catalog(directory / "catalog.db")
+        """For the owner: what it remembers that has no part in the segments, it is asked and told itself."""
+        self.is_rebuilt = self.catalog.is_rebuilt
         """The catalogue was lost or broken and is a new one: what each sink has is not known any more."""
         self._readers: OrderedDict[int, Segment] = OrderedDict()
-        self.age = self._catalog.age()
+        self.age = self.catalog.age()
         """How long the gateway has run in all, nanoseconds; whoever has a clock moves it on."""
-        self.offsets = Offsets(self._catalog.offsets())
-        self.closed = self._catalog.segments()
+        self.offsets = Offsets(self.catalog.offsets())
+        self.closed = self.catalog.segments()
         self.missing: dict[int, Entry] = {}
         """Segments that the catalogue knew at the start, and whose files were gone."""
         self._reconcile()
-        self.heads = {stream: Head() for stream in Stream} | self._catalog.heads()
+        self.heads = {stream: Head() for stream in Stream} | self.catalog.heads()
         self.open_from = dict(self.heads)
         self._next = max([*(name.number for name in self._names()), *self.closed, 0]) + 1
         self._open: dict[Stream, Segment] = {}
@@ -217,7 +219,7 @@ class Store:
             self._path(name).unlink(missing_ok=True)
             return
         entry = Entry(name.stream, mark, self.age)
-        self._catalog.add_segment(name.number, entry)
+        self.catalog.add_segment(name.number, entry)
         self.closed[name.number] = entry
 
     # Reading
@@ -293,9 +295,6 @@ class Store:
         entries = sorted(self.closed.items())
         return ((number, entry.mark) for number, entry in entries if entry.stream is stream)
 
-    def standings(self) -> list[Standing]:
-        return self._catalog.standings()
-
     def settle(
         self,
         standings: Sequence[Standing],
@@ -303,37 +302,14 @@ class Store:
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
     ) -> None:
-        self._catalog.settle(standings, letters, losses, gone, Reach(self.age, self.heads))
-
-    def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
-        return self._catalog.dead_letters(after, most)
-
-    def letter_counts(self) -> dict[str, int]:
-        return self._catalog.letter_counts()
-
-    def field_types(self, sink: str) -> list[FieldType]:
-        return self._catalog.field_types(sink)
-
-    def note_types(self, sink: str, new: Sequence[FieldType]) -> None:
-        self._catalog.note_types(sink, new)
-
-    def remember(self, order: str, expires: int, now: int) -> bool:
-        return self._catalog.remember(order, expires, now)
-
-    def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
-        return self._catalog.losses(untold)
-
-    def latest_losses(self, most: int) -> list[Loss]:
-        return self._catalog.latest_losses(most)
-
-    def mark_told(self, ids: Sequence[int]) -> None:
-        self._catalog.mark_told(ids)
+        """With how far the journal has come; see `Catalog.settle`."""
+        self.catalog.settle(standings, letters, losses, gone, Reach(self.age, self.heads))
 
     # Time
 
     def date(self, offset: Offset) -> None:
         """Written down before anything that it dates is given out."""
-        self._catalog.add_offset(offset)
+        self.catalog.add_offset(offset)
         self.offsets.add(offset)
 
     def estimate(self, began: int) -> None:
@@ -365,12 +341,12 @@ class Store:
             raise OSError(
                 errno.EBUSY, "a segment is not closed yet", str(self._path(next(iter(self._left.values()))[0]))
             )
-        self._catalog.rewrap(keys)
+        self.catalog.rewrap(keys)
         self._keys = keys.settled()
 
     def is_settled(self, keys: KeyRing) -> bool:
         """Nothing needs another than the current key of `keys`."""
-        return self._catalog.is_settled(keys)
+        return self.catalog.is_settled(keys)
 
     def rewrap(self, number: int) -> None:
         """For the reader: the data key of a closed segment, wrapped with the current key. It may be gone by now. One
@@ -408,7 +384,7 @@ class Store:
         disk the catalogue cannot be written; then the file goes all the same, and the next start accounts for it."""
         entry = self.closed.pop(number, None)
         try:
-            self._catalog.remove_segment(number, standings, losses)
+            self.catalog.remove_segment(number, standings, losses)
         finally:
             if entry is not None:
                 self._path(Name(entry.stream, number)).unlink(missing_ok=True)
@@ -426,7 +402,7 @@ class Store:
             self.mend(stream)
         for segment in self._readers.values():
             segment.abandon()
-        self._catalog.close()
+        self.catalog.close()
 
     def _names(self) -> list[Name]:
         names = (Name.of(path) for path in self._directory.iterdir())
@@ -440,7 +416,7 @@ class Store:
         names = {name.number: name for name in self._names()}
         for number in sorted(set(self.closed) - set(names)):
             _log.error("segment %d is in the catalogue but its file is gone", number)
-            self._catalog.remove_segment(number)
+            self.catalog.remove_segment(number)
             self.missing[number] = self.closed.pop(number)
         for number, name in names.items():
             if number not in self.closed:
@@ -448,7 +424,7 @@ class Store:
 
     def _recover(self, name: Name) -> Mark | None:
         path = self._path(name)
-        known = self._catalog.heads().get(name.stream, Head())
+        known = self.catalog.heads().get(name.stream, Head())
         try:
             mark = Segment.recover(path)
             if mark is not None and mark.first <= known.seq <= mark.stop and mark.total(known.seq) != known.total:

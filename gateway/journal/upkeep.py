@@ -11,7 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from gateway.journal.catalog import Entry, Loss
+from gateway.journal.books import Loss
+from gateway.journal.catalog import Entry
 from gateway.journal.chunk import Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import Ranges
@@ -158,9 +159,9 @@ class Upkeep:
         journal = self._journal
         told, self._told = self._told, []
         if told:
-            await journal.own(journal.store.mark_told, told)
+            await journal.own(journal.store.catalog.mark_told, told)
             self._telling.difference_update(told)
-        untold = await journal.own(lambda: journal.store.losses(untold=True))
+        untold = await journal.own(lambda: journal.store.catalog.losses(untold=True))
         fresh = [(id_, loss) for id_, loss in untold if id_ not in self._telling][:_MOST_TOLD]
         if not fresh:
             return

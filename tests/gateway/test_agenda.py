@@ -8,7 +8,7 @@ import pytest
 
 from gateway.agenda import LATE, Agenda, Work
 from gateway.clock import MILLISECOND, SECOND, ManualClock
-from gateway.journal.catalog import Head
+from gateway.journal.books import Head
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.journal import Journal

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from gateway.fitting import Fitting
-from gateway.journal.catalog import FieldType
+from gateway.journal.books import FieldType
 from gateway.journal.journal import Journal
 from gateway.model import Rows, ValueType
 from tests.gateway.sinks.samples import rows

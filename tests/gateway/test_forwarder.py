@@ -18,7 +18,7 @@ from gateway.clock import SECOND, ManualClock
 from gateway.contracts import Ability, Repeats, Sink
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.forwarder import Forwarder
-from gateway.journal.catalog import FieldType
+from gateway.journal.books import FieldType
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.journal import Journal
 from gateway.journal.keys import KeyRing

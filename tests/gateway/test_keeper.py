@@ -12,7 +12,7 @@ import pytest
 from gateway import keeper as module
 from gateway.errors import CommandRefused
 from gateway.inquiry import AskLetters, DropLetters, Progress, ReplayLetters, ReplayReply
-from gateway.journal.catalog import DeadLetter
+from gateway.journal.books import DeadLetter
 from gateway.journal.chunk import Stream
 from gateway.journal.journal import Journal
 from gateway.keeper import Keeper

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.journal.catalog import FieldType
+from gateway.journal.books import FieldType
 from gateway.model import Rows, Value, ValueType
 from gateway.registry import Registry
 from tests.gateway.sinks.samples import NOT_CONNECTED, START, rows

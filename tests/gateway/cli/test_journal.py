@@ -18,7 +18,7 @@ from gateway.cli.client import CallFailed
 from gateway.cli.consent import confirm
 from gateway.clock import SystemClock
 from gateway.forwarder import Forwarder
-from gateway.journal.catalog import DeadLetter
+from gateway.journal.books import DeadLetter
 from gateway.journal.chunk import Stream
 from tests.gateway.build import NOW
 from tests.gateway.gate import FakeSink, Gate, fake_plugins, running, wait_until

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.journal.catalog import Catalog, FieldType
+from gateway.journal.books import FieldType
+from gateway.journal.catalog import Catalog
 from gateway.journal.keys import KeyRing
 from gateway.model import ValueType
 

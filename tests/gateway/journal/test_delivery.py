@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.journal.catalog import Head
+from gateway.journal.books import Head
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.ranges import OPEN_END

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from gateway.clock import ManualClock
 from gateway.errors import JournalFull
 from gateway.journal import journal as module
-from gateway.journal.catalog import DeadLetter
+from gateway.journal.books import DeadLetter
 from gateway.journal.chunk import Stream
 from gateway.journal.journal import Journal, weight
 from gateway.journal.keys import KeyRing
@@ -399,4 +399,4 @@ async def test_noted_is_on_disk(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         journal.join("archive")
         await journal.note()
-        assert {standing.sink for standing in journal.store.standings()} == {"cloud", "archive"}
+        assert {standing.sink for standing in journal.store.catalog.standings()} == {"cloud", "archive"}

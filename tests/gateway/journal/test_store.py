@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from gateway.errors import ConfigError
 from gateway.journal import catalog, sqlite
-from gateway.journal.catalog import Standing
+from gateway.journal.books import Standing
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.dating import Offsets, Origin
 from gateway.journal.keys import KeyRing
@@ -406,13 +406,13 @@ def test_a_disk_that_does_not_answer_costs_nothing(tmp_path: Path, monkeypatch: 
 
 def test_an_order_is_taken_once(tmp_path: Path) -> None:
     first = Store(tmp_path, KEY, 64 << 20)
-    assert first.remember("cloud/o-1", NOW + 1, NOW)
-    assert not first.remember("cloud/o-1", NOW + 1, NOW)
+    assert first.catalog.remember("cloud/o-1", NOW + 1, NOW)
+    assert not first.catalog.remember("cloud/o-1", NOW + 1, NOW)
     # Not closed: as after a kill.
     shutil.copytree(tmp_path, tmp_path / "copy")
     second = Store(tmp_path / "copy", KEY, 64 << 20)
-    assert not second.remember("cloud/o-1", NOW + 1, NOW)
-    assert second.remember("cloud/o-2", NOW + 1, NOW)
+    assert not second.catalog.remember("cloud/o-1", NOW + 1, NOW)
+    assert second.catalog.remember("cloud/o-2", NOW + 1, NOW)
     for each in (first, second):
         each.close()
 
@@ -420,11 +420,12 @@ def test_an_order_is_taken_once(tmp_path: Path) -> None:
 def test_only_old_orders_are_forgotten_and_never_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "_ORDERS", 3)
     for number in range(6):
-        assert store.remember(f"o-{number}", NOW + number, NOW)
-    assert not any(store.remember(f"o-{number}", NOW, NOW) for number in range(6)), "none has expired"
-    assert store.remember("o-6", NOW + 100, NOW + 3)
-    assert [store.remember(f"o-{number}", NOW + 100, NOW + 3) for number in range(7)] == [True] * 3 + [False] * 4
-    assert not store.remember("o-4", NOW, NOW - 10**18), "a clock that is set back changes nothing"
+        assert store.catalog.remember(f"o-{number}", NOW + number, NOW)
+    assert not any(store.catalog.remember(f"o-{number}", NOW, NOW) for number in range(6)), "none has expired"
+    assert store.catalog.remember("o-6", NOW + 100, NOW + 3)
+    again = [store.catalog.remember(f"o-{number}", NOW + 100, NOW + 3) for number in range(7)]
+    assert again == [True] * 3 + [False] * 4
+    assert not store.catalog.remember("o-4", NOW, NOW - 10**18), "a clock that is set back changes nothing"
 
 
 def test_damage_in_an_open_segment_costs_its_chunks_at_once(tmp_path: Path) -> None:
