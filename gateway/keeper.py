@@ -227,10 +227,11 @@ class Keeper:
                 "journal.key and the one before as journal.previous_key, and restart the gateway; when journal status "
                 "says that nothing needs the earlier key any more, take previous_key out again"
             )
-        if journal.is_turning:
+        if journal.rotation.is_running:
             raise CommandRefused("the keys are being rotated already")
         counts = [(0, 1)]
-        turning = self._turning = asyncio.create_task(journal.rotate(lambda done, total: counts.append((done, total))))
+        rotation = journal.rotation.run(lambda done, total: counts.append((done, total)))
+        turning = self._turning = asyncio.create_task(rotation)
         while not turning.done():
             await asyncio.wait((turning,), timeout=0.2)
             yield Progress(*counts[-1])

@@ -21,9 +21,10 @@ from gateway.journal.books import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.calendar import Calendar, Stamp
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
-from gateway.journal.keys import KeyRing, generate, save
+from gateway.journal.keys import KeyRing
 from gateway.journal.lane import Lane
 from gateway.journal.ranges import OPEN_END, Ranges
+from gateway.journal.rotation import Rotation
 from gateway.journal.store import FAILURES, Batch, Store
 from gateway.journal.ties import Ties
 from gateway.journal.upkeep import Upkeep
@@ -79,7 +80,7 @@ class Journal:
         """Replaced as a whole when a sink joins, so that whoever goes through it may wait in between."""
         self._heads: dict[Stream, Head] = {}
         self._leaving: set[str] = set()
-        self._turning = asyncio.Lock()
+        self.rotation = Rotation(self)
         self._upkeep = Upkeep(self, settings)
 
     async def open(self, sinks: Iterable[str] | None) -> None:
@@ -216,7 +217,7 @@ class Journal:
         for batch in batches:
             while True:
                 try:
-                    rotated = await self.own(self.store.commit, batch)
+                    rolled = await self.own(self.store.commit, batch)
                 except FAILURES as error:
                     self.fail(lane, error)
                     if self._closing.is_set():
@@ -226,7 +227,7 @@ class Journal:
                 else:
                     self.recover(lane)
                     break
-            if rotated:
+            if rolled:
                 await self._upkeep.make_room()
 
     def _committed(self, streams: Iterable[Stream], durable: Iterable[Callable[[], None]]) -> None:
@@ -380,50 +381,7 @@ class Journal:
         """The drop ledger, oldest first."""
         return [loss for _, loss in await self.own(self.store.catalog.losses)]
 
-    # Keys
-
-    @property
-    def is_turning(self) -> bool:
-        return self._turning.locked()
-
-    async def rotate(self, tell: Callable[[int, int], None]) -> None:
-        """A new key wraps everything, and what was before opens nothing any more. `tell` hears how many segments are
-        done, of how many. Raises `FAILURES`, as `turn` does."""
-        async with self._turning:
-            await self._turn(self.keys.rotated(generate()), tell)
-
-    async def resume(self) -> None:
-        """Ends a rotation that a crash interrupted, or that the configuration asks for. Raises `FAILURES`."""
-        if not self.keys.previous or self.is_turning:
-            return
-        async with self._turning:
-            if await self.own(self.store.is_settled, self.keys):
-                self.keys = self.keys.settled()
-            else:
-                await self._turn(self.keys)
-
-    async def turn(self, keys: KeyRing) -> None:
-        """Everything is wrapped with the current key of `keys`; when this returns, the others are not needed any more.
-        Raises `FAILURES`: then they are, and it is done again by itself."""
-        async with self._turning:
-            await self._turn(keys)
-
-    async def _turn(self, keys: KeyRing, tell: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """One at a time: two would take each other's keys for those that nobody needs."""
-        await self.own(save, keys)
-        self.keys = keys
-        await self.own(self.store.adopt, keys)
-        numbers = list(self.store.closed)
-        for done, number in enumerate(numbers):
-            tell(done, len(numbers))
-            await self.peruse(self.store.rewrap, number)
-        tell(len(numbers), len(numbers))
-        await self.own(self.store.finish, keys)
-        self.keys = keys.settled()
-        await self.own(save, self.keys)
-        _log.warning("the journal's keys are rotated: nothing needs an earlier key any more")
-
-    # For the upkeep
+    # For the upkeep, and the rotation
 
     def now(self) -> int:
         return self._clock.now()

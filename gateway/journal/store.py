@@ -147,10 +147,10 @@ class Store:
         self._advance(stream, records)
         if segment.size() < self._segment_bytes:
             return False
-        self.rotate(stream)
+        self.roll(stream)
         return True
 
-    def rotate(self, stream: Stream) -> None:
+    def roll(self, stream: Stream) -> None:
         """The stream's open segment is closed; the next commit begins another one."""
         if stream in self._open:
             self._leave(stream, ())
@@ -235,7 +235,7 @@ class Store:
         except DatabaseError as error:
             if sqlite.is_sick(error):
                 raise
-            self.rotate(stream)
+            self.roll(stream)
             return []
 
     def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
@@ -331,7 +331,7 @@ class Store:
         segment, and at last by `finish`; the open ones are closed for it."""
         if keys.current != self._keys.current:  # or else they were begun with it
             for stream in list(self._open):
-                self.rotate(stream)
+                self.roll(stream)
         self._keys = keys
 
     def finish(self, keys: KeyRing) -> None:

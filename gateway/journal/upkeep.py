@@ -49,10 +49,10 @@ class Upkeep:
                 journal.write_notes,
                 self._collect,
                 self._rest,
-                self._rotate,
+                self._roll,
                 self._retire,
                 self._evict,
-                self._rewrap,
+                journal.rotation.resume,
                 self._tell,
             )
             if (error := await _attempt(work)) is not None
@@ -83,18 +83,15 @@ class Upkeep:
             if not any(each.ranges.first(mark.first, mark.stop) for each in journal.of(entry.stream)):
                 await journal.remove(number)
 
-    async def _rotate(self) -> None:
+    async def _roll(self) -> None:
         """By age; size is looked at with every commit."""
         journal = self._journal
         for stream, begun in journal.store.opened().items():
             if journal.store.age - begun > self._settings.segment_age:
-                await journal.own(journal.store.rotate, stream)
+                await journal.own(journal.store.roll, stream)
 
     async def _rest(self) -> None:
         await self._journal.own(self._journal.store.rest)
-
-    async def _rewrap(self) -> None:
-        await self._journal.resume()
 
     async def _retire(self) -> None:
         """By the time that the gateway has run, which no setting of a clock can change."""
@@ -197,6 +194,6 @@ def _victim(store: Store) -> int | None:
         return None
     mine = [number for number, entry in store.closed.items() if entry.stream is least]
     if not mine:
-        store.rotate(least)
+        store.roll(least)
         mine = [number for number, entry in store.closed.items() if entry.stream is least]
     return min(mine, default=None)

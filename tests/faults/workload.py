@@ -143,7 +143,7 @@ class _Writer:
         if self._random.random() < 0.4:
             await self._deliver()
         if self._plan.turns and self._random.random() < 0.15:
-            await self._journal.turn(self._journal.keys.rotated(keys.generate()))
+            await self._journal.rotation.run()
         self._tell_dropped()
 
     def _append(self, k: int, durable: asyncio.Event) -> None:

@@ -177,7 +177,7 @@ async def test_status(tmp_path: Path) -> None:
         for value in range(4):
             await put(journal, value)
             if value == 1:
-                await journal.own(journal.store.rotate, NORMAL)
+                await journal.own(journal.store.roll, NORMAL)
         chunks = await journal.read(NORMAL, 1, 2, 1)
         journal.settle("files", chunks)
         status = await Keeper(journal).status(SETTINGS, ["cloud"])

@@ -26,7 +26,7 @@ async def filled(path: Path, chunks: int = CHUNKS) -> Path:
     async with opened(path, "cloud") as journal:
         for value in range(chunks):
             await put(journal, value)
-        await journal.own(journal.store.rotate, NORMAL)
+        await journal.own(journal.store.roll, NORMAL)
     (segment,) = path.glob("normal-*.db")
     return segment
 
@@ -160,7 +160,7 @@ async def test_an_open_segment_that_is_closed_meanwhile_is_read_on(
         await anext(steps)
         check = await anext(steps)
         assert check.points == 2
-        await journal.own(journal.store.rotate, NORMAL)
+        await journal.own(journal.store.roll, NORMAL)
         async for check in steps:
             assert not check.faults
         assert (check.points, check.chunks) == (10, 5)

@@ -81,9 +81,9 @@ async def test_acknowledged_means_on_disk(tmp_path: Path, monkeypatch: pytest.Mo
     commit = Store.commit
 
     def slow(store: Store, batch: Batch) -> bool:
-        rotated = commit(store, batch)
+        rolled = commit(store, batch)
         order.append("committed")
-        return rotated
+        return rolled
 
     monkeypatch.setattr(Store, "commit", slow)
     async with opened(tmp_path, "cloud") as journal:

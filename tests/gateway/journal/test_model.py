@@ -23,7 +23,7 @@ from gateway.clock import SECOND, ManualClock
 from gateway.journal import journal as module
 from gateway.journal.chunk import TELEMETRY, Stream
 from gateway.journal.journal import Journal
-from gateway.journal.keys import generate, load
+from gateway.journal.keys import load
 from gateway.journal.store import Store
 from gateway.model import AlarmChanged, AlarmState, Priority, Scan, TagGroup
 from gateway.site import JournalSettings
@@ -251,12 +251,12 @@ class Model(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: not self.disk.is_full)
     def rotate_keys(self) -> None:
-        self.run(self.journal.turn(self.journal.keys.rotated(generate())))
+        self.run(self.journal.rotation.run())
 
     @rule(stream=st.sampled_from(Stream))
     @precondition(lambda self: not self.disk.is_full)
     def rotate_segment(self, stream: Stream) -> None:
-        self.run(self.journal.own(self.journal.store.rotate, stream))
+        self.run(self.journal.own(self.journal.store.roll, stream))
 
     def _pass(self, nanoseconds: int) -> None:
         self.clock.advance(nanoseconds)

@@ -21,7 +21,7 @@ from gateway.clock import SECOND, ManualClock
 from gateway.errors import ConfigError
 from gateway.journal import journal as module
 from gateway.journal.journal import Journal
-from gateway.journal.keys import generate, load
+from gateway.journal.keys import load
 from gateway.journal.segment import Segment
 from gateway.journal.sqlite import FORMAT
 from gateway.journal.store import Store
@@ -226,7 +226,7 @@ async def test_a_rotation_of_keys(tmp_path: Path) -> None:
         await journal.open(["cloud"])
         running = asyncio.create_task(journal.run())
         await put(journal, 2 * number)
-        await journal.turn(journal.keys.rotated(generate()))
+        await journal.rotation.run()
         await put(journal, 2 * number + 1)
         if number == 2:
             assert await read_all(journal) == [0, 1, 2, 3, 4, 5]

@@ -28,7 +28,7 @@ async def kept(path: Path, crashed: Path) -> None:
     for value in range(3):
         await put(journal, value)
         if value < 2:
-            await journal.own(journal.store.rotate, Stream.NORMAL)
+            await journal.own(journal.store.roll, Stream.NORMAL)
     await journal.own(shutil.copytree, path, crashed)
     journal.stop()
     await running

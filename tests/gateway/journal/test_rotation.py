@@ -20,10 +20,6 @@ from tests.gateway.journal.test_journal import QUICK, opened, put, read_all
 NORMAL = Stream.NORMAL
 
 
-def nothing(done: int, total: int) -> None:
-    return None
-
-
 async def reopened(path: Path, ring: KeyRing) -> list[float]:
     """What another start with these keys has pending."""
     journal = Journal(path, ring, ManualClock(), QUICK)
@@ -38,8 +34,8 @@ async def test_it_tells_how_far_it_is_and_wraps_all(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         for value in range(3):
             await put(journal, value)
-            await journal.own(journal.store.rotate, NORMAL)
-        await journal.rotate(lambda done, total: told.append((done, total)))
+            await journal.own(journal.store.roll, NORMAL)
+        await journal.rotation.run(lambda done, total: told.append((done, total)))
         await put(journal, 3)
         ring = journal.keys
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
@@ -51,11 +47,11 @@ async def test_two_at_once_wait_for_each_other(tmp_path: Path) -> None:
     """The one that ended last once took the other's key for one that nobody needs."""
     async with opened(tmp_path, "cloud") as journal:
         await put(journal, 1)
-        first = asyncio.create_task(journal.rotate(nothing))
-        second = asyncio.create_task(journal.rotate(nothing))
+        first = asyncio.create_task(journal.rotation.run())
+        second = asyncio.create_task(journal.rotation.run())
         await asyncio.sleep(0)
-        assert journal.is_turning
-        await asyncio.gather(first, second, journal.resume())
+        assert journal.rotation.is_running
+        await asyncio.gather(first, second, journal.rotation.resume())
         await put(journal, 2)
         ring = journal.keys
     assert await reopened(tmp_path, ring) == [1, 2]
@@ -74,11 +70,11 @@ async def test_an_earlier_key_stays_as_long_as_a_segment_is_not_closed(
         await put(journal, 1)
         monkeypatch.setattr(Segment, "recover", fail)
         with pytest.raises(FAILURES, match="not closed yet"):
-            await journal.rotate(nothing)
+            await journal.rotation.run()
         assert journal.keys.previous
         monkeypatch.setattr(Segment, "recover", recover)
         await journal.own(journal.store.rest)
-        await journal.resume()
+        await journal.rotation.resume()
         ring = journal.keys
     assert ring.previous == ()
     assert await reopened(tmp_path, ring) == [1]
@@ -96,14 +92,14 @@ async def test_a_rotation_that_is_tried_again_begins_no_segments(
         await put(journal, 1)
         monkeypatch.setattr(Store, "finish", fail)
         with pytest.raises(OSError, match="No space"):
-            await journal.rotate(nothing)
+            await journal.rotation.run()
         for value in range(2, 5):
             await put(journal, value)
             with pytest.raises(OSError, match="No space"):
-                await journal.resume()
+                await journal.rotation.resume()
         monkeypatch.setattr(Store, "finish", finish)
         assert len(list(tmp_path.glob("normal-*.db"))) == 2
-        await journal.resume()
+        await journal.rotation.resume()
         ring = journal.keys
     assert await reopened(tmp_path, ring) == [1, 2, 3, 4]
 
@@ -112,9 +108,9 @@ async def test_a_damaged_segment_stops_nobody(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud") as journal:
         for value in range(2):
             await put(journal, value)
-            await journal.own(journal.store.rotate, NORMAL)
+            await journal.own(journal.store.roll, NORMAL)
         min(tmp_path.glob("normal-*.db")).write_bytes(bytes(50_000))
-        await journal.rotate(nothing)
+        await journal.rotation.run()
         assert journal.keys.previous == ()
         assert await read_all(journal) == [1]
 
@@ -124,7 +120,7 @@ async def test_the_file_has_only_the_new_key(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", keys.load(path), ManualClock(), QUICK)
     await journal.open(["cloud"])
     before = path.read_text()
-    await journal.rotate(nothing)
+    await journal.rotation.run()
     await journal.close()
     assert before.strip() not in path.read_text()
     assert keys.load(path) == journal.keys

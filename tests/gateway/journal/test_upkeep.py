@@ -169,10 +169,10 @@ async def test_keys_are_rotated_while_the_journal_works(tmp_path: Path) -> None:
     await journal.open(["cloud", "other"])
     running = asyncio.create_task(journal.run())
     await put(journal, 1)
-    await journal.turn(ring.rotated(generate()))
+    await journal.rotation.run()
     await put(journal, 2)
     assert await read_all(journal) == [1, 2]
-    await journal.turn(journal.keys.rotated(generate()))
+    await journal.rotation.run()
     assert await read_all(journal, "other") == [1, 2]
     journal.stop()
     await running
@@ -201,7 +201,7 @@ async def test_a_rotation_that_was_interrupted_goes_on(
 
     monkeypatch.setattr(Store, stage, stop)
     with pytest.raises(OSError, match="power"):
-        await first.turn(ring.rotated(generate()))
+        await first.rotation.run()
     first.stop()
     await running
     await first.close()
