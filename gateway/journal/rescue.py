@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from gateway.journal import catalog, inspection
 from gateway.journal.chunk import Chunk
+from gateway.journal.codec import CodecError
 from gateway.journal.dating import Guesses
 from gateway.journal.inspection import Volume
 from gateway.journal.keys import RecoveryKey
@@ -50,6 +51,6 @@ class Rescue:
                 return segment.mark()
             finally:
                 segment.abandon()
-        except DatabaseError:
+        except (DatabaseError, CodecError):
             self.unreadable.append(str(name))
             return None

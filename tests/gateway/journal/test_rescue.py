@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from gateway.clock import ManualClock
@@ -66,5 +68,15 @@ async def test_what_is_damaged_costs_itself(tmp_path: Path) -> None:
     first = min((tmp_path / "journal").glob("normal-*.db"))
     first.write_bytes(bytes(10_000))
     (tmp_path / "journal/catalog.db").unlink()
+    _, done, unreadable = await rescued(tmp_path / "journal")
+    assert (done.points, unreadable) == (4, [first.name])
+
+
+async def test_one_whose_rows_contradict_each_other_stops_no_other(tmp_path: Path) -> None:
+    await kept(tmp_path / "journal", tmp_path / "crashed")
+    first = min((tmp_path / "journal").glob("normal-*.db"))
+    with closing(sqlite3.connect(first)) as connection:
+        connection.execute("UPDATE chunk SET points = -1")
+        connection.commit()
     _, done, unreadable = await rescued(tmp_path / "journal")
     assert (done.points, unreadable) == (4, [first.name])
