@@ -16,6 +16,7 @@ from gateway.journal.store import FAILURES
 if TYPE_CHECKING:
     from gateway.cell import Cell
     from gateway.journal.chunk import Chunk
+    from gateway.journal.delivery import Delivery
     from gateway.journal.journal import Journal
 
 _SECONDS = 2.0
@@ -46,19 +47,21 @@ async def look(cell: Cell) -> Backlog:
 
 
 async def _oldest(journal: Journal, sink: str) -> list[int]:
-    """When what leads each stream came in; nothing where all that is pending waits in memory, for this moment's
-    commit."""
-    times = []
-    for (name, stream), delivery in journal.deliveries.items():
-        pending = delivery.next() if name == sink else None
-        if pending is not None:
-            for chunk in await journal.read(stream, pending[0], pending[0] + 1, 1):
-                times += began(chunk)
-    return times
+    mine = [delivery for (name, _), delivery in journal.deliveries.items() if name == sink]
+    return [time for delivery in mine for time in await lead(journal, delivery)]
 
 
-def began(chunk: Chunk) -> list[int]:
-    """When each part of a chunk began. Empty where it could not be read."""
+async def lead(journal: Journal, delivery: Delivery) -> list[int]:
+    """When the parts of what leads a delivery came in, nanoseconds UTC. Empty where nothing is pending, where it waits
+    in memory for this moment's commit, and where it cannot be read. Raises `FAILURES`."""
+    pending = delivery.next()
+    if pending is None:
+        return []
+    chunks = await journal.read(delivery.stream, pending[0], pending[0] + 1, 1)
+    return [time for chunk in chunks for time in _began(chunk)]
+
+
+def _began(chunk: Chunk) -> list[int]:
     return [int(rows.gateway_time[0]) for rows in chunk.rows] + [event.time for event in chunk.events]
 
 

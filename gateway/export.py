@@ -1,23 +1,35 @@
-"""What a journal holds, as lines of text: JSON lines as the files sink writes them, or CSV. Pure."""
+"""What a journal holds, as lines of text: JSON lines as the files sink writes them, or CSV. `Writer` is pure; `export`
+reads the chunks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 import numpy as np
 
 from gateway import sheet
 from gateway.clock import SECOND
 from gateway.halving import crop, pick
-from gateway.inquiry import Export
+from gateway.inquiry import Export, ExportedReply, ExportReply
+from gateway.journal import inspection
 from gateway.journal.chunk import Chunk
+from gateway.journal.inspection import Volume
+from gateway.journal.journal import Journal
 from gateway.model import AnyEvent, Quality, Rows, Schema, Value, quality
+from gateway.phrase import Reply
 from gateway.sinks._json import event_messages, row_messages
 from gateway.sinks._rows import marks, moments, times
 
 HEADER = "time,tag,value,quality\r\n"
+
+_TEXT = 1 << 16
+"""Characters of one reply, about: some milliseconds of work."""
+_PAUSE_S = 0.002
+"""In between, everybody else comes to his turn without waiting for the interpreter's lock."""
 
 
 class Writer:
@@ -120,3 +132,49 @@ def moment(time: int) -> str:
 def _quoted(text: str) -> str:
     """RFC 4180, 2.6 and 2.7."""
     return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text
+
+
+class Library(Protocol):
+    """Where chunks are read from."""
+
+    async def fetch(self, volume: Volume, start: int) -> Sequence[Chunk]: ...
+
+
+class Kept:
+    """In a journal that is open."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def fetch(self, volume: Volume, start: int) -> Sequence[Chunk]:
+        return await inspection.fetch(self._journal, volume, start)
+
+
+async def export(library: Library, chosen: Sequence[Volume], writer: Writer) -> AsyncGenerator[Reply]:
+    """The lines of all that is `chosen`, with how far it is in points; an `ExportReply` is the last."""
+    done, total = 0, sum(volume.points for volume in chosen)
+    yield ExportedReply(writer.head, done, total)
+    for volume in chosen:
+        at = volume.mark.first
+        while at < volume.mark.stop:
+            chunks = await library.fetch(volume, at)
+            if not chunks:
+                break
+            at = chunks[-1].seq + 1
+            lines = writer.lines(chunks)
+            while text := await asyncio.to_thread(_some, lines):
+                yield ExportedReply(text, done, total)
+                await asyncio.sleep(_PAUSE_S)
+            done += sum(chunk.points for chunk in chunks)
+            yield ExportedReply("", done, total)
+    yield ExportReply(writer.points, writer.events, writer.lost)
+
+
+def _some(lines: Iterator[str]) -> str:
+    """As many whole lines as one reply should have; nothing where there are no more."""
+    taken: list[str] = []
+    size = 0
+    while size < _TEXT and (line := next(lines, "")):
+        taken.append(line)
+        size += len(line)
+    return "".join(taken)

@@ -10,40 +10,31 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Protocol, TypeVar
 
-import msgspec
-
-from gateway.backlog import began
+from gateway import entry
+from gateway.backlog import lead
 from gateway.errors import CommandRefused
-from gateway.export import Writer
+from gateway.export import Kept, Writer, export
 from gateway.inquiry import (
     AskLetters,
-    DeliveryEntry,
     DropLetters,
     DropReply,
     Export,
-    ExportedReply,
-    ExportReply,
-    FaultEntry,
     FaultsReply,
     JournalReply,
-    LetterEntry,
     LettersReply,
-    LossEntry,
     Progress,
     ReplayLetters,
     ReplayReply,
     RotateReply,
-    StreamEntry,
     Verify,
     VerifyReply,
 )
 from gateway.journal import inspection
-from gateway.journal.books import DeadLetter, Loss
-from gateway.journal.chunk import Chunk, Stream
-from gateway.journal.delivery import Delivery
-from gateway.journal.inspection import Fault, Volume
+from gateway.journal.books import DeadLetter
+from gateway.journal.chunk import Stream
+from gateway.journal.inspection import Fault
 from gateway.journal.journal import Journal
-from gateway.journal.store import FAILURES, Store
+from gateway.journal.store import FAILURES
 from gateway.phrase import Reply
 from gateway.site import JournalSettings
 
@@ -54,10 +45,6 @@ _PATIENCE_S = 2.0
 _LOSSES = 20
 _LETTERS = 200
 _PART = 100
-_TEXT = 1 << 16
-"""Characters of one reply, about: some milliseconds of work."""
-_PAUSE_S = 0.002
-"""In between, everybody else comes to his turn without waiting for the interpreter's lock."""
 
 
 class Replayer(Protocol):
@@ -80,7 +67,7 @@ class Keeper:
     async def status(self, settings: JournalSettings, running: Collection[str] | None) -> JournalReply:
         """`running` names the sinks that are configured; None where no gateway runs."""
         journal = self._journal
-        streams = await journal.own(_streams, journal.store)
+        streams = await journal.own(entry.streams, journal.store)
         losses = await journal.own(journal.store.catalog.latest_losses, _LOSSES)
         letters = await journal.own(journal.store.catalog.letter_counts)
         size = await journal.own(journal.store.size)
@@ -100,9 +87,9 @@ class Keeper:
             rotating=bool(journal.keys.previous),
             recovery=journal.keys.recovery is not None,
             streams=streams,
-            deliveries=tuple(_delivery(each, running, oldest) for each in journal.deliveries.values()),
+            deliveries=tuple(entry.delivery(each, running, oldest) for each in journal.deliveries.values()),
             letters=letters,
-            losses=tuple(map(_loss, losses)),
+            losses=tuple(map(entry.loss, losses)),
         )
 
     async def _oldest(self) -> dict[tuple[str, Stream], int]:
@@ -111,9 +98,7 @@ class Keeper:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 for place, delivery in self._journal.deliveries.items():
-                    if (pending := delivery.next()) is not None:
-                        chunks = await self._journal.read(delivery.stream, pending[0], pending[0] + 1, 1)
-                        oldest[place] = min((time for chunk in chunks for time in began(chunk)), default=0)
+                    oldest[place] = min(await lead(self._journal, delivery), default=0)
         except (TimeoutError, *FAILURES):
             pass
         return oldest
@@ -138,7 +123,7 @@ class Keeper:
             if check.faults:
                 found += check.faults
                 for part in _parts(check.faults):
-                    yield FaultsReply(tuple(map(_fault, part)))
+                    yield FaultsReply(tuple(map(entry.fault, part)))
         lost = sum(fault.points for fault in found)
         yield VerifyReply(len(chosen), chunks, points - lost, len(found), lost)
 
@@ -148,7 +133,7 @@ class Keeper:
         _log.warning("%s exports from the journal, in the clear", user)
         journal = self._journal
         chosen = await journal.own(inspection.volumes, journal.store)
-        async for reply in export(_Library(journal), chosen, Writer(request, names)):
+        async for reply in export(Kept(journal), chosen, Writer(request, names)):
             yield reply
 
     # Dead letters
@@ -157,7 +142,7 @@ class Keeper:
         await self._journal.note()
         found = await self._journal.letters_after(request.after, _LETTERS)
         after = found[-1].id if found else 0
-        return LettersReply(tuple(_letter(one) for one in found if request.sink in ("", one.sink)), after)
+        return LettersReply(tuple(entry.letter(one) for one in found if request.sink in ("", one.sink)), after)
 
     async def drop(self, request: DropLetters, user: str) -> DropReply:
         """Raises CommandRefused."""
@@ -238,136 +223,6 @@ class Keeper:
         turning.result()
         _log.warning("%s rotated the journal's key", user)
         yield RotateReply(counts[-1][1], user)
-
-
-# Export, from wherever
-
-
-class Library(Protocol):
-    """Where chunks are read from."""
-
-    async def fetch(self, volume: Volume, start: int) -> Sequence[Chunk]: ...
-
-
-class _Library:
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    async def fetch(self, volume: Volume, start: int) -> Sequence[Chunk]:
-        return await inspection.fetch(self._journal, volume, start)
-
-
-async def export(library: Library, chosen: Sequence[Volume], writer: Writer) -> AsyncGenerator[Reply]:
-    done, total = 0, sum(volume.points for volume in chosen)
-    yield ExportedReply(writer.head, done, total)
-    for volume in chosen:
-        at = volume.mark.first
-        while at < volume.mark.stop:
-            chunks = await library.fetch(volume, at)
-            if not chunks:
-                break
-            at = chunks[-1].seq + 1
-            lines = writer.lines(chunks)
-            while text := await asyncio.to_thread(_some, lines):
-                yield ExportedReply(text, done, total)
-                await asyncio.sleep(_PAUSE_S)
-            done += sum(chunk.points for chunk in chunks)
-            yield ExportedReply("", done, total)
-    yield ExportReply(writer.points, writer.events, writer.lost)
-
-
-def _some(lines: Iterator[str]) -> str:
-    """As many whole lines as one reply should have; nothing where there are no more."""
-    taken: list[str] = []
-    size = 0
-    while size < _TEXT and (line := next(lines, "")):
-        taken.append(line)
-        size += len(line)
-    return "".join(taken)
-
-
-# Entries
-
-
-def _streams(store: Store) -> tuple[StreamEntry, ...]:
-    """For the owner."""
-    found = inspection.volumes(store)
-    growing = {segment.name.stream for segment in store.open_segments().values()}
-    return tuple(_stream(store, stream, [v for v in found if v.name.stream is stream], growing) for stream in Stream)
-
-
-def _stream(store: Store, stream: Stream, volumes: Sequence[Volume], growing: Collection[Stream]) -> StreamEntry:
-    closed = [volume.mark for volume in volumes if volume.mark.boot]
-    return StreamEntry(
-        stream=stream.name.lower(),
-        segments=len(volumes),
-        open=stream in growing,
-        bytes=sum(store.size_of(volume.name) for volume in volumes),
-        points=sum(volume.points for volume in volumes),
-        since=min((mark.since for mark in closed), default=0),
-        until=max((mark.until for mark in closed), default=0),
-    )
-
-
-def _delivery(
-    delivery: Delivery, running: Collection[str] | None, oldest: Mapping[tuple[str, Stream], int]
-) -> DeliveryEntry:
-    return DeliveryEntry(
-        sink=delivery.sink,
-        stream=delivery.stream.name.lower(),
-        configured=delivery.is_open if running is None else delivery.sink in running,
-        ranges=len(list(delivery.ranges.within(0, delivery.head.seq))),
-        pending=delivery.pending,
-        oldest=oldest.get((delivery.sink, delivery.stream), 0),
-        delivered=delivery.delivered,
-        dead_letters=delivery.dead_letters,
-        dropped=delivery.dropped,
-    )
-
-
-def _loss(loss: Loss) -> LossEntry:
-    stream = loss.stream.name.lower()
-    return LossEntry(loss.time, loss.sink, stream, loss.points, loss.since, loss.until, loss.reason)
-
-
-def _fault(fault: Fault) -> FaultEntry:
-    name = fault.volume.name
-    return FaultEntry(
-        segment=name.number,
-        file=str(name),
-        first=fault.first,
-        stop=fault.stop,
-        points=fault.points,
-        since=fault.since,
-        until=fault.until,
-        reason=fault.reason,
-    )
-
-
-class _Held(msgspec.Struct):
-    """What any letter may have."""
-
-    type: str = ""
-    device: str = ""
-    tag: str = ""
-
-
-def _letter(letter: DeadLetter) -> LetterEntry:
-    try:
-        held = msgspec.json.decode(letter.content, type=_Held)
-    except msgspec.MsgspecError:
-        held = _Held("unreadable")
-    return LetterEntry(
-        id=letter.id,
-        sink=letter.sink,
-        stream=letter.stream.name.lower(),
-        time=letter.time,
-        points=letter.points,
-        reason=letter.reason,
-        kind=held.type,
-        tag=f"{held.device}/{held.tag}" if held.device and held.tag else held.tag,
-        content=letter.content.decode(errors="replace"),
-    )
 
 
 def _by_sink(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:

@@ -15,7 +15,7 @@ from gateway import door
 from gateway.cli.client import CallFailed
 from gateway.clock import SystemClock
 from gateway.errors import CommandRefused, ConfigError
-from gateway.export import Writer
+from gateway.export import Writer, export
 from gateway.inquiry import (
     AnyErrand,
     AskJournal,
@@ -29,7 +29,7 @@ from gateway.journal import keys
 from gateway.journal.journal import Journal
 from gateway.journal.rescue import Rescue
 from gateway.journal.store import FAILURES
-from gateway.keeper import Keeper, export
+from gateway.keeper import Keeper
 from gateway.phrase import Reply
 from gateway.run import lock
 from gateway.settings import site_of

@@ -9,13 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 from gateway.clock import ManualClock
-from gateway.export import Writer
+from gateway.export import Writer, export
 from gateway.inquiry import Export, ExportedReply, ExportReply
 from gateway.journal.chunk import Stream
 from gateway.journal.journal import Journal
 from gateway.journal.keys import KeyRing, RecoveryKey, generate, recovery_pair
 from gateway.journal.rescue import Rescue
-from gateway.keeper import export
 from tests.gateway.journal.test_journal import QUICK, put
 
 PRIVATE, PUBLIC = recovery_pair()
