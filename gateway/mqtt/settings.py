@@ -28,7 +28,8 @@ class TlsSettings(Settings):
         context = ssl.create_default_context(cafile=self.ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.certificate is not None:
-            context.load_cert_chain(self.certificate, self.key)
+            # Without a password to try, OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(self.certificate, self.key, password="")
         return context
 
 
