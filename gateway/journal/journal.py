@@ -17,13 +17,13 @@ from weakref import WeakSet
 
 from gateway.clock import SECOND, Clock
 from gateway.errors import JournalFull
-from gateway.journal.books import DeadLetter, FieldType, Head, Loss, Standing
+from gateway.journal.books import DeadLetter, FieldType, Head, Loss
 from gateway.journal.calendar import Calendar, Stamp
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
 from gateway.journal.keys import KeyRing
 from gateway.journal.lane import Lane
-from gateway.journal.ranges import OPEN_END, Ranges
+from gateway.journal.muster import muster
 from gateway.journal.rotation import Rotation
 from gateway.journal.store import FAILURES, Batch, Store
 from gateway.journal.ties import Ties
@@ -45,7 +45,6 @@ _SCAN_BYTES, _STRING_BYTES = 600, 50
 """What a scan, and a string, take up in memory beside their content."""
 
 _OVERFLOW = "the disk did not keep up"
-_GONE = "the file that it was in is gone, or damaged"
 _GIVEN_UP = "dead letters were dropped by hand"
 
 
@@ -89,7 +88,7 @@ class Journal:
         self.store = await self.own(Store, self._directory, self.keys, self._settings.segment_bytes)
         now = self._clock.now()
         members = None if sinks is None else set(sinks)
-        self.deliveries, self._notes.losses = await self.own(_deliveries, self.store, members, now)
+        self.deliveries, self._notes.losses = await self.own(muster, self.store, members, now)
         self._heads = dict(self.store.heads)
         self.calendar = Calendar(self._clock, self.store.offsets, self._settings.wait_for_clock)
         self._notes.is_dirty = True
@@ -482,60 +481,3 @@ def _call(durable: Iterable[Callable[[], None]]) -> None:
             call()
         except Exception:
             _log.exception("a source could not be acknowledged")
-
-
-def _deliveries(
-    store: Store, sinks: set[str] | None, now: int
-) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
-    """As they stood, brought up to what is on disk now; and what they have lost by it."""
-    deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.catalog.standings()}
-    for sink in sinks or ():
-        for stream in Stream:
-            deliveries.setdefault((sink, stream), _begin(store, sink, stream))
-    losses = [loss for delivery in deliveries.values() for loss in _settle_holes(store, delivery, now)]
-    if sinks is not None:
-        _assign(deliveries, sinks)
-    return deliveries, losses
-
-
-def _assign(deliveries: dict[tuple[str, Stream], Delivery], sinks: set[str]) -> None:
-    """What is still to come is for `sinks`, and for no other."""
-    for (sink, _), delivery in deliveries.items():
-        if sink in sinks:
-            delivery.rejoin()
-        else:
-            delivery.leave()
-    for sink in {sink for sink, _ in deliveries} - sinks:
-        _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
-
-
-def _begin(store: Store, sink: str, stream: Stream) -> Delivery:
-    """A new sink gets what comes from now on. When nobody knows any more what it has had, it gets all that is there:
-    twice is better than never."""
-    first = store.first(stream) if store.is_rebuilt else None
-    if first is None:
-        return Delivery.begin(sink, stream, store.heads[stream])
-    _log.error("the journal's catalogue is new: %s gets all of %s again", sink, stream.name.lower())
-    return Delivery(Standing(sink, stream, ((first.seq, OPEN_END),), first.total), store.heads[stream])
-
-
-def _settle_holes(store: Store, delivery: Delivery, now: int) -> list[Loss]:
-    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because their file
-    was removed or is damaged, are dropped."""
-    done = delivery.delivered + delivery.dead_letters + delivery.dropped
-    delivery.pending = delivery.ingested - done
-    head = delivery.head.seq
-    wanted = Ranges(delivery.ranges.within(0, head))
-    there = Ranges(part for start, stop in wanted for part in store.covered(delivery.stream).within(start, stop))
-    if list(there) == list(wanted):
-        return []
-    lost = delivery.pending - store.points(delivery.stream, there)
-    gone = Ranges(wanted)
-    for start, stop in there:
-        gone.remove(start, stop)
-    for start, stop in gone:
-        delivery.ranges.remove(start, stop)
-    delivery.lose(lost)
-    _log.error("sink %s has lost %d points: %s", delivery.sink, lost, _GONE)
-    first, last = next(iter(gone))[0], list(gone)[-1][1]
-    return [Loss(now, delivery.sink, delivery.stream, first, last, lost, 0, 0, _GONE)]
