@@ -222,7 +222,7 @@ def _minutes(text: str) -> float:
 
 
 def _moment(text: str) -> int:
-    from gateway.cli.export import moment
+    from gateway.cli.journal.export import moment
 
     try:
         return moment(text)

@@ -16,8 +16,8 @@ _GONE = "the file that it was in is gone, or damaged"
 
 
 def muster(store: Store, sinks: set[str] | None, now: int) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
-    """For the owner: the deliveries as they stood, brought up to what is on disk now, and what they have lost by it. What
-    comes from now on is for `sinks`; None leaves that as it was."""
+    """For the owner: the deliveries as they stood, brought up to what is on disk now, and what they have lost by it.
+    What comes from now on is for `sinks`; None leaves that as it was."""
     deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.catalog.standings()}
     for sink in sinks or ():
         for stream in Stream:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway import files
-from gateway.cli import keys, output
+from gateway.cli import output
+from gateway.cli.journal import keys
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from gateway import keeper
-from gateway.cli import bar, export, main
+from gateway.cli import bar, main
 from gateway.cli.client import CallFailed
 from gateway.cli.consent import confirm
+from gateway.cli.journal import export
 from gateway.clock import SystemClock
 from gateway.forwarder import Forwarder
 from gateway.journal.books import DeadLetter

@@ -18,12 +18,12 @@ from gateway.inquiry import AnyErrand
 from gateway.phrase import Reply
 
 if TYPE_CHECKING:
-    from gateway.cli.direct import Place
+    from gateway.cli.journal.direct import Place
 
 _Reply = TypeVar("_Reply", bound=Reply)
 
 _MODULES = {
-    "status": "holdings",
+    "status": "status",
     "verify": "verify",
     "export": "export",
     "list": "letters",
@@ -46,7 +46,7 @@ class Counterpart(Protocol):
 def run(options: Namespace) -> int:
     """0 if it is done and all is well, 1 if not."""
     try:
-        code: int = import_module(f"gateway.cli.{_MODULES[options.work]}").run(options)
+        code: int = import_module(f"gateway.cli.journal.{_MODULES[options.work]}").run(options)
     except CallFailed as error:
         complain(error, options.json)
         return 1
@@ -60,7 +60,7 @@ def connected(options: Namespace) -> Iterator[Counterpart]:
     if client.is_there or _is_remote(options):
         yield client
         return
-    from gateway.cli import direct
+    from gateway.cli.journal import direct
 
     with direct.opened(place(options)) as journal:
         yield journal
@@ -68,7 +68,7 @@ def connected(options: Namespace) -> Iterator[Counterpart]:
 
 def place(options: Namespace) -> Place:
     """Where the journal is that is meant. Raises CallFailed."""
-    from gateway.cli import direct
+    from gateway.cli.journal import direct
 
     if options.data is not None:
         return direct.unconfigured(options.data)

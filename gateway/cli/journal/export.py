@@ -72,7 +72,7 @@ def _source(options: Namespace) -> Iterator[Source]:
         with connected(options) as journal:
             yield journal
         return
-    from gateway.cli import direct
+    from gateway.cli.journal import direct
 
     with direct.rescued(place(options), options.recovery_key) as rescuer:
         yield rescuer
