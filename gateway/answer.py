@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import pwd
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from gateway import backlog, inquiry, status
+from gateway import backlog, inquiry, status, user
 from gateway.cell import Cell
 from gateway.door import (
     Acknowledge,
@@ -85,33 +84,33 @@ class Desk:
                 case AskLetters():
                     return await self._keeper.letters(request)
                 case DropLetters():
-                    return await self._keeper.drop(request, await _name(uid))
+                    return await self._keeper.drop(request, await asyncio.to_thread(user.name, uid))
         except (CommandRefused, *FAILURES) as error:
             return Failure(str(error))
 
     async def run(self, errand: inquiry.AnyErrand, uid: int) -> AsyncGenerator[Reply]:
         """What comes of an errand, until it is done. Close it when nobody listens any more."""
         try:
-            async with contextlib.aclosing(self._errand(errand, await _name(uid))) as replies:
+            async with contextlib.aclosing(self._errand(errand, await asyncio.to_thread(user.name, uid))) as replies:
                 async for reply in replies:
                     yield reply
         except (CommandRefused, *FAILURES) as error:
             yield Failure(str(error))
 
-    def _errand(self, errand: inquiry.AnyErrand, user: str) -> AsyncGenerator[Reply]:
+    def _errand(self, errand: inquiry.AnyErrand, who: str) -> AsyncGenerator[Reply]:
         cell = self._cell
         match errand:
             case Verify():
                 return self._keeper.verify(errand)
             case Export():
                 names = {"site": cell.configuration.site, "cell": cell.configuration.cell}
-                return self._keeper.export(errand, names, user)
+                return self._keeper.export(errand, names, who)
             case ReplayLetters():
-                return self._keeper.replay(errand, cell.forwarders, user)
+                return self._keeper.replay(errand, cell.forwarders, who)
             case RotateKey():
-                return self._keeper.rotate(user)
+                return self._keeper.rotate(who)
             case Drill():
-                return self._drills.run(errand, user)
+                return self._drills.run(errand, who)
 
     async def unknown(self, tags: Iterable[str]) -> Failure | None:
         """The failure of a request that names a tag which does not exist."""
@@ -137,19 +136,19 @@ class Desk:
             return failure
         if isinstance(request.value, int) and request.value not in _INTEGERS:
             return Failure("the value has more than 64 bits")
-        done = await self._cell.write(request.tag, request.value, await _name(uid))
+        done = await self._cell.write(request.tag, request.value, await asyncio.to_thread(user.name, uid))
         return WriteReply(done.tag, done.value, done.outcome.value, done.reason, done.command)
 
     async def _acknowledge(self, alarm: str, uid: int) -> AnyReply:
         known = [each.alarm for each in self._cell.engine.alarms()]
         if alarm not in known:
             return await _unknown("alarm", alarm, known)
-        user = await _name(uid)
+        who = await asyncio.to_thread(user.name, uid)
         try:
-            event = self._cell.acknowledge(alarm, user)
+            event = self._cell.acknowledge(alarm, who)
         except CommandRefused as error:
             return Failure(str(error))
-        return AcknowledgeReply(event.alarm, event.state.value, event.previous.value, user)
+        return AcknowledgeReply(event.alarm, event.state.value, event.previous.value, who)
 
     async def _reload(self) -> AnyReply:
         try:
@@ -205,11 +204,3 @@ async def _unknown(kind: str, name: str, known: Sequence[str]) -> Failure:
     """In a thread: among thousands of names, the search for a similar one takes its time."""
     hint = await asyncio.to_thread(suggestion, name, known, f"{kind}s")
     return Failure(f"there is no {kind} {shown(name)}", hint)
-
-
-async def _name(uid: int) -> str:
-    """Who it is, for the record. In a thread: a directory service may be asked."""
-    try:
-        return (await asyncio.to_thread(pwd.getpwuid, uid)).pw_name
-    except KeyError:
-        return f"uid-{uid}"

@@ -61,7 +61,7 @@ def _clone(real: Segment, clone: Segment, records: Iterator[Record]) -> None:
         assert clone.number_of(schema) == number, "chunks name their schemas by these numbers"
     while clone.size() < SEGMENT_BYTES:
         clone.append(list(islice(records, _COMMIT)))
-    clone.close()
+    clone.abandon()
 
 
 def _renumbered(records: Sequence[Record], seq: int, total: int) -> Iterator[Record]:

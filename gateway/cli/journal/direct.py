@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import door
+from gateway import door, user
 from gateway.cli.client import CallFailed
 from gateway.clock import SystemClock
 from gateway.errors import CommandRefused, ConfigError
@@ -89,7 +88,7 @@ class Direct:
             case AskLetters():
                 return await self._keeper.letters(request)
             case DropLetters():
-                return await self._keeper.drop(request, _name(os.getuid()))
+                return await self._keeper.drop(request, user.name(os.getuid()))
         raise CallFailed("no gateway runs, and this needs one", _NEEDED)
 
     def _errand(self, errand: AnyErrand) -> AsyncGenerator[Reply]:
@@ -97,9 +96,9 @@ class Direct:
             case Verify():
                 return self._keeper.verify(errand)
             case Export():
-                return self._keeper.export(errand, self._place.names, _name(os.getuid()))
+                return self._keeper.export(errand, self._place.names, user.name(os.getuid()))
             case RotateKey():
-                return self._keeper.rotate(_name(os.getuid()))
+                return self._keeper.rotate(user.name(os.getuid()))
         raise CallFailed("no gateway runs, and this needs one", _NEEDED)
 
 
@@ -142,7 +141,7 @@ def rescued(place: Place, recovery: Path) -> Iterator[Rescuer]:
 @contextmanager
 def _alone(place: Place) -> Iterator[asyncio.Runner]:
     if not (place.data / "journal").is_dir():
-        raise CallFailed(f"there is no journal in {place.data}")
+        raise CallFailed(f"there is no journal in {place.data}", "say where it is with --config FILE or --data DIR")
     with ExitStack() as stack:
         with _failing():
             _check_owner(place.data)
@@ -154,7 +153,7 @@ def _check_owner(data: Path) -> None:
     """What root makes in there, the gateway could not open. Raises CallFailed."""
     owner = data.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
-        name = _name(owner)
+        name = user.name(owner)
         raise CallFailed(
             f"{data} belongs to {name}, who could not open what root leaves there", f"sudo -u {name} does it"
         )
@@ -183,10 +182,3 @@ def _next(runner: asyncio.Runner, replies: AsyncGenerator[Reply]) -> Reply | Non
 
 async def _call(make: Callable[[], Coroutine[object, object, _T]]) -> _T:
     return await make()
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid-{uid}"
