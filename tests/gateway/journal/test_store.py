@@ -154,7 +154,7 @@ def test_chunks_swapped_on_the_disk_are_noticed(tmp_path: Path) -> None:
         file.execute("UPDATE chunk SET seq = 2 - seq + 5 WHERE 1")
     file.close()
     reader = Segment.read(Name(NORMAL, 1), tmp_path / "normal-00000001.db", KEY)
-    assert all(chunk.broken for chunk in reader.fetch(0, 99, 10**9, Offsets()))
+    assert [bool(chunk.broken) for chunk in reader.fetch(0, 99, 10**9, Offsets())] == [True] * 2
     reader.abandon()
 
 
@@ -341,6 +341,10 @@ def test_a_segment_that_cannot_be_begun_does_not_stand_in_the_way(
     store.close()
 
 
+VITAL = {0, 1, 3, 4}
+"""The pages without which nothing can be read: SQLite's own, the key's, the schemas', and the root of the chunks."""
+
+
 @pytest.mark.parametrize("page", range(8))
 def test_a_file_that_a_crash_left_open_and_that_is_damaged_needs_no_hand(tmp_path: Path, page: int) -> None:
     alive = Store(tmp_path / "alive", KEY, 64 << 20)
@@ -365,7 +369,7 @@ def test_a_file_that_a_crash_left_open_and_that_is_damaged_needs_no_hand(tmp_pat
     ]
     held = store.points(NORMAL, covered)
     assert sum(chunk.points for chunk in chunks) == held <= 40 * 27
-    assert all(chunk.rows[0].points == 27 for chunk in chunks if not chunk.broken)
+    assert {chunk.rows[0].points for chunk in chunks if not chunk.broken} == (set() if page in VITAL else {27})
     store.commit(batch(1))
     assert values(store.fetch_open(NORMAL, 40, 41, 9)) == [1]
     store.close()
