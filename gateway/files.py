@@ -15,9 +15,10 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make(folder: Path) -> None:
-    """`folder` is there, for its owner only, and on disk under its name; so are those above it. Raises OSError."""
+def make(folder: Path, mode: int = 0o700) -> None:
+    """`folder` is there, for its owner only unless `mode` lets others in, and on disk under its name; so are those
+    above it. Raises OSError."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
     for path in reversed(missing):
         sync(path.parent)

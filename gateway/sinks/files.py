@@ -17,7 +17,7 @@ from typing import BinaryIO, Literal
 
 from pydantic import Field
 
-from gateway import contracts, fields
+from gateway import contracts, fields, files
 from gateway.clock import SECOND
 from gateway.contracts import Ability, Repeats
 from gateway.errors import ConnectionLost
@@ -61,7 +61,7 @@ class Sink(contracts.Sink):
         for time, line in lines():
             days[_day(time)].append(line)
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            files.make(self._directory, mode=0o777)
             for day, parts in days.items():
                 append(self._directory / f"{kind}-{day}.jsonl", b"".join(parts))
         except OSError as error:
@@ -77,7 +77,7 @@ def append(path: Path, lines: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     if is_new:
-        sync_directory(path.parent)
+        files.sync(path.parent)
 
 
 def mend(file: BinaryIO) -> None:
@@ -91,15 +91,6 @@ def mend(file: BinaryIO) -> None:
         end = start if newline < 0 else start + newline + 1
     if end < size:
         file.truncate(end)
-
-
-def sync_directory(directory: Path) -> None:
-    """A new file's name is on disk only when its directory is."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lines(messages: Iterable[Message]) -> Iterator[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from gateway import files
 from gateway.clock import SECOND
 from gateway.errors import ConnectionLost
 from gateway.model import AlarmChanged, AlarmState, DataLost, ValueType
@@ -53,6 +54,16 @@ async def test_one_line_a_row(sink: Sink, directory: Path) -> None:
     assert (directory / TODAY).read_bytes() == (
         b'{"time":%d,"gateway_time":%d,%b,"values":%b,"quality":{}}\n' % (START, START + 1, place, values)
     )
+
+
+async def test_what_is_written_is_on_disk_under_its_name(
+    sink: Sink, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So are the folders that were made for it: without their names, a power cut would take the file."""
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync", synced.append)
+    await sink.write([rows({"load": F64}, (0.5,))])
+    assert synced == [directory.parent.parent, directory.parent, directory]
 
 
 async def test_what_is_not_good_has_its_code(sink: Sink, directory: Path) -> None:
