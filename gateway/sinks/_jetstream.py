@@ -19,7 +19,7 @@ from nats.js.api import StreamConfig
 
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.sinks._login import Login, Tls
-from gateway.sinks._transport import printable
+from gateway.sinks._words import brief
 
 MAX_IN_FLIGHT = 256
 MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024
@@ -168,7 +168,7 @@ class Session:
         """What the library says beside what it raises. A subject that is forbidden is never answered."""
         self._noted = error
         if "permissions violation" in str(error).lower():
-            self._fail(SinkHeld(printable(str(error))))
+            self._fail(SinkHeld(brief(str(error))))
 
     async def _end(self) -> None:
         self._fail(self._explain(nats.errors.ConnectionClosedError()))
@@ -185,7 +185,7 @@ class Session:
             return refusal(error.code or 0, error.err_code or 0, error.description or "")
         known = self._client.last_error
         cause = (None if isinstance(known, nats.errors.NoServersError) else known) or self._noted or error
-        text = f"{self._terms.url}: {printable(str(cause)) or type(cause).__name__}"
+        text = f"{self._terms.url}: {brief(str(cause)) or type(cause).__name__}"
         if isinstance(error, TimeoutError) and cause is error:
             text = f"{self._terms.url} gave no answer within {self._terms.timeout_s:g} s"
         if isinstance(cause, nats.errors.AuthorizationError) or _REFUSED.search(text.lower()):
@@ -227,7 +227,7 @@ def judge(answer: Msg, subject: str) -> GatewayError | None:
 
 def refusal(code: int, detail: int, description: str) -> GatewayError:
     """The errors of JetStream: https://github.com/nats-io/nats-server/blob/main/server/errors.json"""
-    reason = f"{code} ({detail}): {printable(description)}"
+    reason = f"{code} ({detail}): {brief(description)}"
     if detail == _TOO_LARGE:
         return ChunkTooLarge(reason)
     if "exceeded" in description or "insufficient" in description:

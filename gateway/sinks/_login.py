@@ -12,7 +12,7 @@ from typing import TypedDict
 import nkeys
 
 from gateway.errors import SinkHeld
-from gateway.sinks._transport import printable
+from gateway.sinks._words import brief
 
 _CREDENTIALS = re.compile(r"BEGIN NATS USER JWT-+\s+(\S+)\s.*BEGIN USER NKEY SEED-+\s+(\S+)\s", re.DOTALL)
 
@@ -53,7 +53,7 @@ def secured(ca_file: Path | None, certificate: Path | None, key: Path | None) ->
             # Without a password to try, OpenSSL would ask for one at the terminal.
             context.load_cert_chain(certificate, key, password="")
     except OSError as error:  # ssl.SSLError is one
-        raise SinkHeld(f"the certificates cannot be used: {printable(str(error))}") from error
+        raise SinkHeld(f"the certificates cannot be used: {brief(str(error))}") from error
     return context
 
 

@@ -10,10 +10,9 @@ import sqlite3
 from typing import TypeAlias
 
 from gateway.errors import ChunkRejected, ConnectionLost, GatewayError, ServerFailed, SinkHeld
+from gateway.sinks._words import brief
 
 Kind: TypeAlias = type[ConnectionLost] | type[ServerFailed] | type[SinkHeld] | type[ChunkRejected]
-
-MAX_REASON = 500
 
 _NO_TABLE = "42P01"
 _NO_PARTITION = "23514"
@@ -67,8 +66,8 @@ def translate(error: BaseException, makes_tables: bool) -> GatewayError:
         kind, words = _judge_postgresql(error, state)
         gone = state == _NO_TABLE
     if gone and makes_tables:
-        return ConnectionLost(f"{_printable(words)}: it is made again")
-    return kind(_printable(words))
+        return ConnectionLost(f"{brief(words)}: it is made again")
+    return kind(brief(words))
 
 
 def _judge_sqlite(error: sqlite3.Error) -> Kind:
@@ -84,8 +83,3 @@ def _judge_postgresql(error: BaseException, state: str | None) -> tuple[Kind, st
     if state == _NO_PARTITION and not error.diag.constraint_name:  # type: ignore[attr-defined]
         return SinkHeld, words
     return _STATES.get(state) or _STATES.get(state[:2], ServerFailed), words
-
-
-def _printable(text: str) -> str:
-    """One line of at most 500 characters that is safe to log."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_REASON]).split())

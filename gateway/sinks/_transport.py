@@ -16,10 +16,10 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
+from gateway.sinks._words import brief
 
 MAX_BODY = 64 * 1024
 MAX_READS = 8
-MAX_REASON = 500
 MAX_RETRY_AFTER_S = 3600.0
 
 _TAG = re.compile(r"<[^<>]*>")
@@ -82,7 +82,7 @@ class Pool(urllib3.PoolManager):
             answer = super().urlopen(method, url, redirect=False, **options)
             body = _read(answer)
         except HTTPError as error:
-            raise ConnectionLost(printable(str(error))) from error
+            raise ConnectionLost(brief(str(error))) from error
         self._judge(answer.status, answer.headers, body)
         return urllib3.HTTPResponse(io.BytesIO(), status=answer.status, request_method=method)
 
@@ -134,15 +134,10 @@ def _explain(body: bytes) -> str:
     except orjson.JSONDecodeError:
         answer = None
     words = (answer.get("message") or answer.get("error")) if isinstance(answer, dict) else None
-    return printable(words if isinstance(words, str) else _text(body)) or "no reason given"
+    return brief(words if isinstance(words, str) else _text(body)) or "no reason given"
 
 
 def _text(body: bytes) -> str:
     """A page without its tags: a proxy gives its reason in HTML."""
     text = body.decode("utf-8", "replace")
     return " ".join(_TAG.sub(" ", text).split()) if text.startswith("<") else text
-
-
-def printable(text: str) -> str:
-    """One line of at most 500 characters that is safe to log."""
-    return "".join(c if c.isprintable() else " " for c in text[:MAX_REASON]).strip()

@@ -26,7 +26,8 @@ from gateway.sinks._egress import Address, Egress, parse
 from gateway.sinks._json import Message, event_messages, row_messages
 from gateway.sinks._secret import basic, header_value
 from gateway.sinks._stamp import stamp
-from gateway.sinks._transport import Courier, Pool, printable, refusal
+from gateway.sinks._transport import Courier, Pool, refusal
+from gateway.sinks._words import brief
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = {"host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "expect"}
@@ -237,7 +238,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes) -> None:
     if 200 <= status < 300:
         return
     if 300 <= status < 400:
-        place = printable(headers.get("Location", "")) or "elsewhere"
+        place = brief(headers.get("Location", "")) or "elsewhere"
         raise SinkHeld(
             f"{status}: it redirects to {place}, and redirects are not followed: set url to where it belongs"
         )

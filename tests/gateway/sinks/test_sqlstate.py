@@ -7,7 +7,8 @@ import pytest
 from psycopg.errors import lookup
 
 from gateway.errors import ChunkRejected, ConnectionLost, GatewayError, ServerFailed, SinkHeld
-from gateway.sinks._sqlstate import MAX_REASON, translate
+from gateway.sinks._sqlstate import translate
+from gateway.sinks._words import MOST
 
 
 @pytest.mark.parametrize(
@@ -112,4 +113,4 @@ def test_values_that_the_database_quotes_are_not_repeated() -> None:
 def test_words_fit_a_line_of_a_log() -> None:
     told = str(translate(psycopg.OperationalError("a\x1b\n" * 1000), makes_tables=True))
     assert told.isprintable()
-    assert len(told) <= MAX_REASON
+    assert len(told) <= MOST

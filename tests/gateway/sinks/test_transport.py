@@ -37,7 +37,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
         (b"plain words", "400: plain words"),
         (b'{"message": 5}', '400: {"message": 5}'),
         (b'["odd"]', '400: ["odd"]'),
-        (b"\xff\x00\x1b[31m", "400: \ufffd  [31m"),
+        (b"\xff\x00\x1b[31m", "400: \ufffd [31m"),
         (
             b"<html>\n<title>400 Bad</title>\n<body class='a'>no such\nplace</body>",
             "400: 400 Bad no such place",
