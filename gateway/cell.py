@@ -147,6 +147,8 @@ class Cell:
     def _serve(self, proposal: Proposal) -> None:
         proposal.image.adopt(self.image)
         proposal.engine.adopt(self.engine)
+        monotonic = self.clock.monotonic()
+        proposal.engine.recall(lambda tag: proposal.image.read(tag, monotonic))
         self.configuration = proposal.configuration
         self.image, self.engine = proposal.image, proposal.engine
         self.links, self._sinks = proposal.links, proposal.sinks

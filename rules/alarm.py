@@ -61,7 +61,7 @@ def move(state: AlarmState, given: Input) -> AlarmState:
 class AlarmStatus:
     """How an alarm stands. It is `active` while its condition holds, acknowledged or not. `since` is when it came into
     this state (nanoseconds UTC), and `value` what its tag had when it was last raised or cleared; both are None until
-    it is raised for the first time."""
+    it is raised for the first time, and `value` also where another tag raised it and this one never had a value."""
 
     alarm: str
     tag: str
@@ -85,7 +85,7 @@ class Alarm:
         self._value: Value | None = None
         self._since: int | None = None
 
-    def turn(self, holds: bool, value: Value, now: int) -> AlarmChanged:
+    def turn(self, holds: bool, value: Value | None, now: int) -> AlarmChanged:
         """Raise or clear it. Raises IllegalMove."""
         state = move(self.state, Input.RAISE if holds else Input.CLEAR)
         self._value = value
