@@ -138,7 +138,7 @@ class Condition(condition.WideCondition):
         self._slots = {tag: slot for slot, tag in enumerate(read)}
         self._row: list[Value | None] = [None] * len(read)
         self._fresh_until: list[float] = [math.inf] * len(read)  # endless where there is nothing that could go stale
-        self._next_lapse = math.inf
+        self._next_lapse = math.inf  # or earlier, when a value came again meanwhile
         self._sources = {group: _sources(group, self._slots) for group in groups}
         self._rules = {key: self._judgement(settings, tags) for key, settings in entries}
         homes = {tag: group for group in groups for tag in group.index}
@@ -183,6 +183,7 @@ class Condition(condition.WideCondition):
         self._next_lapse = min(self._fresh_until, default=math.inf)
 
     def next_lapse(self) -> int | None:
+        self._next_lapse = min(self._fresh_until, default=math.inf)
         return None if self._next_lapse == math.inf else int(self._next_lapse)
 
     def doubtful(self, key: int) -> bool:

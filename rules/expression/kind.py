@@ -171,17 +171,14 @@ def _plain(value: Fraction) -> int | float:
 def _rounded(parts: list[_Part], tags: Mapping[str, Tag]) -> list[_Part]:
     """Beside a float32 a literal is the nearest float32, as a setpoint in the machine would be: a tag that was set to
     0.1 is not above 0.1."""
-    narrow = all(isinstance(part.node, Number) or _is_narrow(part.node, tags) for part in parts)
-    return [_narrowed(part) for part in parts] if narrow else parts
-
-
-def _is_narrow(node: Node, tags: Mapping[str, Tag]) -> bool:
-    return isinstance(node, TagName) and tags[node.id].type is ValueType.FLOAT32
+    others = [part.node for part in parts if not isinstance(part.node, Number)]
+    is_narrow = all(isinstance(node, TagName) and tags[node.id].type is ValueType.FLOAT32 for node in others)
+    return [_narrowed(part) for part in parts] if others and is_narrow else parts
 
 
 def _narrowed(part: _Part) -> _Part:
     node = part.node
-    if not isinstance(node, Number) or isinstance(node.value, int):
+    if not isinstance(node, Number):
         return part
     with np.errstate(over="ignore"):  # beyond all that a float32 can be
         return part._replace(node=Number(float(np.float32(node.value)), node.unit, node.at))
