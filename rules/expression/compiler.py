@@ -35,15 +35,28 @@ def build(tree: Node, slots: Mapping[str, int]) -> Evaluate:
     operands = [build(operand, slots) for operand in tree.operands]
     if tree.name in _LOGIC:
         return _LOGIC[tree.name](*operands)
-    return _strict(_named(tree), *operands)
+    if tree.name in _COMPARISONS:
+        return _compared(_COMPARISONS[tree.name], *operands)
+    return _calculated(_named(tree), *operands)
 
 
 def _named(tree: Operation) -> Function:
     return operator.neg if tree.name == "-" and len(tree.operands) == 1 else _FUNCTIONS[tree.name]
 
 
-def _strict(function: Function, *operands: Evaluate) -> Evaluate:
-    """Unknown as soon as one operand is."""
+def _compared(function: Function, left: Evaluate, right: Evaluate) -> Evaluate:
+    def evaluate(row: Row) -> Value | None:
+        first = left(row)
+        if first is None:
+            return None
+        second = right(row)
+        return None if second is None else bool(function(first, second))
+
+    return evaluate
+
+
+def _calculated(function: Function, *operands: Evaluate) -> Evaluate:
+    """Unknown as soon as one operand is, and where the outcome is no number that can be used."""
 
     def evaluate(row: Row) -> Value | None:
         values = []
@@ -60,12 +73,18 @@ def _strict(function: Function, *operands: Evaluate) -> Evaluate:
     return evaluate
 
 
-def _usable(value: Value | None) -> Value | None:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+def _usable(value: int | float | None) -> int | float | None:
     if isinstance(value, int):
         return value if value.bit_length() <= _MOST_BITS else None
-    return value
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _not(inner: Evaluate) -> Evaluate:
+    def evaluate(row: Row) -> Value | None:
+        value = inner(row)
+        return None if value is None else not value
+
+    return evaluate
 
 
 def _and(left: Evaluate, right: Evaluate) -> Evaluate:
@@ -110,15 +129,16 @@ def _clamp(value: Any, low: Any, high: Any) -> Any:
     return None if low > high else min(max(value, low), high)
 
 
-_LOGIC: Final[Mapping[str, Callable[..., Evaluate]]] = {"and": _and, "or": _or, "between": _between}
-_FUNCTIONS: Final[Mapping[str, Function]] = {
-    "not": operator.not_,
+_LOGIC: Final[Mapping[str, Callable[..., Evaluate]]] = {"and": _and, "or": _or, "not": _not, "between": _between}
+_COMPARISONS: Final[Mapping[str, Function]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
     "==": operator.eq,
     "!=": operator.ne,
+}
+_FUNCTIONS: Final[Mapping[str, Function]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.clock import ManualClock
 from gateway.errors import ConfigError
@@ -275,6 +279,12 @@ def test_another_configuration_goes_on_with_an_on_delay() -> None:
     assert states(bench.tick()) == [("slow", UNACKNOWLEDGED)]
 
 
+def test_a_rule_that_was_read_again_is_the_same() -> None:
+    assert when("dry", "press/run", until="pump/hot < 5") == when("dry", "press/run", until="pump/hot < 5")
+    assert when("dry", "press/run") != when("dry", "not press/run")
+    assert when("dry", "press/run") != when("dry", "press/run", until="not press/run")
+
+
 def test_a_rule_whose_text_changed_starts_anew() -> None:
     bench = Bench(DRY)
     bench.press(run=True)
@@ -306,3 +316,115 @@ def test_a_group_that_changed_is_unknown_until_it_is_read() -> None:
 def test_a_rule_that_does_not_suit_its_tags_is_refused(broken: Rule, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Engine([broken], [PUMP, PRESS], prefix="")
+
+
+Plain = Callable[[float, bool], bool]
+
+
+class Reference:
+    """One rule at a time, in whole seconds: what may be true by all that the two tags may be, at every second."""
+
+    def __init__(self, begins: Plain, ends: Plain, on_delay: int) -> None:
+        self.begins = begins
+        self.ends = ends
+        self.on_delay = on_delay
+        self.heat: float | None = None
+        self.run: bool | None = None
+        self.heat_until = self.run_until = 0
+        self.now = 0
+        self.active = False
+        self.since: int | None = None
+
+    def wait(self, seconds: int) -> None:
+        """A second at a time, and what is stale is gone."""
+        for _ in range(seconds):
+            self.now += 1
+            self.heat = None if self.now > self.heat_until else self.heat
+            self.run = None if self.now > self.run_until else self.run
+            self.doubt()
+
+    def pump(self, heat: float | None) -> None:
+        self.heat, self.heat_until = heat, self.now + 3
+        self.judge()
+
+    def press(self, run: bool | None) -> None:
+        self.run, self.run_until = run, self.now + 6
+        self.judge()
+
+    def judge(self) -> None:
+        holds = self.holds()
+        if holds is True and not self.active and self.since is None:
+            self.since = self.now
+        if holds is False:
+            self.active, self.since = False, None
+        self.doubt()
+        self.tick()
+
+    def tick(self) -> None:
+        if self.since is not None and self.now >= self.since + self.on_delay:
+            self.active, self.since = True, None
+
+    def doubt(self) -> None:
+        if self.holds() is None:
+            self.since = None
+
+    def holds(self) -> bool | None:
+        heats = [50.0, 70.0, 90.0] if self.heat is None else [self.heat]
+        runs = [True, False] if self.run is None else [self.run]
+        begins = {self.begins(*each) for each in itertools.product(heats, runs)}
+        ends = {self.ends(*each) for each in itertools.product(heats, runs)}
+        if begins == {True}:
+            return True
+        if len(begins) > 1:
+            return None
+        if not self.active and self.since is None:
+            return False
+        return None if len(ends) > 1 else True not in ends
+
+
+CASES: list[tuple[Rule, Plain, Plain]] = [
+    (DRY, lambda heat, run: heat > 80 and run, lambda heat, run: True),
+    (
+        when("or", "pump/hot > 80 or press/run", on_delay="4s"),
+        lambda heat, run: heat > 80 or run,
+        lambda heat, run: True,
+    ),
+    (
+        when("slow", "pump/hot > 80 and press/run", on_delay="2s"),
+        lambda heat, run: heat > 80 and run,
+        lambda heat, run: True,
+    ),
+    (
+        when("until", "pump/hot > 80", until="pump/hot < 60 and not press/run", on_delay="2s"),
+        lambda heat, run: heat > 80,
+        lambda heat, run: heat < 60 and not run,
+    ),
+]
+SHORT = group("press", stale_after=6 * SECOND, run="bool", mode="string")
+
+steps = st.one_of(
+    st.tuples(st.just("pump"), st.sampled_from([50.0, 70.0, 90.0, 90.0, None])),
+    st.tuples(st.just("press"), st.sampled_from([True, True, False, None])),
+    st.tuples(st.just("wait"), st.integers(1, 4)),
+    st.tuples(st.just("tick"), st.none()),
+)
+
+
+@given(st.lists(steps, max_size=40))
+def test_the_engine_agrees_with_one_rule_and_one_second_at_a_time(script: list[tuple[str, object]]) -> None:
+    bench = Bench(*(rule for rule, _, _ in CASES), groups=(PUMP, SHORT))
+    references = [Reference(begins, ends, rule.settings.on_delay // SECOND) for rule, begins, ends in CASES]
+    for name, given_ in script:
+        bad = {"hot": StatusCode.BAD, "run": StatusCode.BAD} if given_ is None else None
+        match name, given_:
+            case "pump", (float() | None) as heat:
+                bench.scan(scan(PUMP, bad, hot=99.0 if heat is None else heat))
+            case "press", (bool() | None) as run:
+                bench.scan(scan(SHORT, bad, run=run is not False))
+            case "wait", int() as seconds:
+                bench.wait(seconds)
+            case _:
+                bench.tick()
+        for reference in references:
+            getattr(reference, name)(*([] if name == "tick" else [given_]))
+        assert [status.active for status in bench.engine.alarms()] == [each.active for each in references]
