@@ -231,6 +231,16 @@ def test_a_gap_that_no_tick_saw_ends_an_on_delay_too() -> None:
     assert states(bench.pump(hot=90.0)) == [("slow", UNACKNOWLEDGED)]
 
 
+def test_an_on_delay_goes_on_until_the_end_is_known_and_ends_when_it_is_not() -> None:
+    bench = Bench(when("slow", "pump/hot > 80", until="pump/hot < 60 and not press/run", on_delay="2s"))
+    bench.press(run=True)
+    bench.pump(hot=90.0)
+    bench.pump(hot=50.0)
+    assert bench.engine.next_due() == 2 * SECOND, "it still holds, as a limit does within its deadband"
+    bench.press({"run": StatusCode.BAD}, run=True)
+    assert bench.engine.next_due() is None
+
+
 def test_an_on_delay_does_not_depend_on_what_decides_nothing() -> None:
     bench = Bench(when("slow", "pump/hot > 80 or press/run", on_delay="10s"))
     bench.pump(hot=20.0)
