@@ -373,6 +373,14 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleFailed:
+    """A bug: judging `rule` raised `error`. It is in quarantine, and its alarm stays as it is."""
+
+    rule: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A wish from the far side of a sink to write `value` to `tag`, as it came.
 

@@ -71,6 +71,8 @@ class AlarmStatus:
     message: str
     value: Value | None
     since: int | None
+    fault: str = ""
+    """Why its rule is in quarantine, judged no more; mostly empty."""
 
 
 class Alarm:
@@ -95,16 +97,21 @@ class Alarm:
         """Somebody has seen it. Raises IllegalMove."""
         return self._enter(move(self.state, Input.ACKNOWLEDGE), now, actor)
 
-    def status(self) -> AlarmStatus:
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    def status(self, fault: str = "") -> AlarmStatus:
         return AlarmStatus(
             alarm=self.name,
             tag=self.tag,
             state=self.state,
-            active=self.state in ACTIVE,
+            active=self.active,
             priority=self.priority,
             message=self.message,
             value=self._value,
             since=self._since,
+            fault=fault,
         )
 
     def _enter(self, state: AlarmState, now: int, actor: str = "") -> AlarmChanged:

@@ -115,9 +115,9 @@ class Condition(ABC):
 class WideCondition(ABC):
     """Every rule of one kind, on tags of any group.
 
-    The engine calls `judge` with each scan of the groups that are read, in order, and before that `lapse`. As with any
-    condition: same calls, same answers, and nothing here raises. What is missing, stale, not good or NaN is unknown,
-    and unknown neither makes a condition hold nor ends it.
+    The engine calls `lapse` and `update` with each scan of the groups that are read, in order, and then `judge` for
+    each rule that this concerns. As with any condition: same calls, same answers, and nothing here raises. What is
+    missing, stale, not good or NaN is unknown, and unknown neither makes a condition hold nor ends it.
     """
 
     @abstractmethod
@@ -130,21 +130,22 @@ class WideCondition(ABC):
         """Take over what the image knows. Called after every `adopt`, before the first scan; nothing is judged."""
 
     @abstractmethod
-    def judge(self, scan: Scan, monotonic: int) -> Sequence[Transition]:
-        """The rules whose condition began or ceased to hold with this scan, which came at `monotonic`."""
+    def update(self, scan: Scan, monotonic: int) -> Sequence[int]:
+        """Take in the values of a scan that came at `monotonic`. The rules that read them."""
+
+    @abstractmethod
+    def judge(self, key: int) -> bool | None:
+        """Whether a rule's condition holds from now on, by the last values, hysteresis applied; None if that is
+        unknown, and then it stays as it was."""
 
     @abstractmethod
     def lapse(self, monotonic: int) -> None:
         """What is stale by now becomes unknown. A known answer can only become unknown by that, so no condition begins
-        or ceases to hold; but see `doubtful`."""
+        or ceases to hold."""
 
     @abstractmethod
     def next_lapse(self) -> int | None:
         """After which moment (monotonic) some value is stale; None where none is fresh."""
-
-    @abstractmethod
-    def doubtful(self, key: int) -> bool:
-        """Whether it is unknown at this moment if a rule's condition holds. Asked only while its on-delay runs."""
 
     @abstractmethod
     def value(self, key: int) -> Value | None:
@@ -156,4 +157,4 @@ class WideCondition(ABC):
 
     @abstractmethod
     def forget(self, key: int) -> None:
-        """As for a `Condition`: the next scan that is judged may make it hold again."""
+        """As for a `Condition`: when it is judged next, it may hold again."""

@@ -15,6 +15,9 @@ goes on. Delays are measured on the monotonic clock; events carry the wall clock
 Their on-delay runs while the condition is known to hold; it ends when that becomes unknown, and be it by a value that
 goes stale, for which `tick` is called, too.
 
+**Quarantine.** Judging raises nothing; where it does, that is a bug, and costs the one rule in which it is, until the
+configuration is read again. Its on-delay ends, its alarm stays as it is, and the others are judged.
+
 **Isolation.** A rule that writes gives its command each time its alarm is raised, whoever acknowledges what.
 """
 
@@ -26,12 +29,12 @@ from importlib import import_module
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import CommandRefused, ConfigError
-from gateway.model import AlarmChanged, AnyEvent, Command, Scan, Tag, TagGroup
+from gateway.model import AlarmChanged, AnyEvent, Command, RuleFailed, Scan, Tag, TagGroup
 from rules.alarm import Alarm, AlarmStatus, IllegalMove
 from rules.condition import Condition, Look, WideCondition
 from rules.settings import Rule, WriteSettings
 
-Answer: TypeAlias = AnyEvent | Command
+Answer: TypeAlias = AnyEvent | Command | RuleFailed
 
 
 class Moment(NamedTuple):
@@ -79,6 +82,7 @@ class Watch:
     condition: Condition | WideCondition
     desk: Desk | WideDesk
     commands: int = 0
+    fault: str = ""
 
 
 class Engine:
@@ -176,20 +180,53 @@ class Engine:
         if desk.delays:
             self._lapse(desk, moment.monotonic)
         answers: list[Answer] = []
+        failed: list[Condition] = []
         for condition in desk.conditions:
-            for key, holds in condition.judge(scan):
+            try:
+                transitions = condition.judge(scan)
+            except Exception:
+                failed.append(condition)
+                continue
+            for key, holds in transitions:
                 answers += self._turn(self._watches[key], holds, moment)
+        for condition in failed:
+            answers += self._separate(desk, condition, scan, moment)
         if desk.delays:
             answers += self._review(desk, scan, moment)
         return answers
 
+    def _separate(self, desk: Desk, failed: Condition, scan: Scan, moment: Moment) -> list[Answer]:
+        """Find the rules in which the bug is, by judging each by itself, and go on with the others."""
+        desk.conditions.remove(failed)
+        answers: list[Answer] = []
+        sound: list[Watch] = []
+        for watch in [watch for watch in self._watches if watch.condition is failed]:
+            try:
+                _succeed(failed, scan.group, [watch]).judge(scan)
+            except Exception as error:
+                answers.append(self._quarantine(watch, error))
+            else:
+                sound.append(watch)
+        if sound:
+            joint = _succeed(failed, scan.group, sound)
+            desk.conditions.append(joint)
+            for watch in sound:
+                watch.condition = joint
+            for key, holds in joint.judge(scan):
+                answers += self._turn(self._watches[key], holds, moment)
+        return answers
+
+    def _quarantine(self, watch: Watch, error: Exception) -> RuleFailed:
+        if watch.key in watch.desk.delays:
+            self._end(watch)
+        watch.fault = f"{type(error).__name__}: {error}"
+        return RuleFailed(watch.alarm.name, error)
+
     def _judge_widely(self, desk: WideDesk, scan: Scan, moment: Moment) -> list[Answer]:
         """What went stale before this scan did so, even if it is fresh again with it."""
-        self._lapse_widely(desk, moment.monotonic)
-        answers: list[Answer] = []
-        for key, holds in desk.condition.judge(scan, moment.monotonic):
-            answers += self._turn(self._watches[key], holds, moment)
-        self._doubt(desk)
+        answers = self._lapse_widely(desk, moment)
+        for key in desk.condition.update(scan, moment.monotonic):
+            answers += self._ask(desk, self._watches[key], moment)
         for key in [key for key, delay in desk.delays.items() if delay.due <= moment.monotonic]:
             answers += self._raise(self._watches[key], moment)
         return answers
@@ -197,12 +234,12 @@ class Engine:
     def tick(self, now: int, monotonic: int, usable: Callable[[str], bool]) -> Sequence[Answer]:
         """Raise what has waited long enough while no scan came. `usable` tells of a tag id whether its last value is
         good and fresh; a delay whose tags are not is dropped. A wide rule knows that by itself."""
+        answers: list[Answer] = []
         for desk in [desk for desk in self._busy if isinstance(desk, WideDesk)]:
-            self._lapse_widely(desk, monotonic)
+            answers += self._lapse_widely(desk, Moment(now, monotonic))
         due = sorted(
             (delay.due, key) for desk in self._busy for key, delay in desk.delays.items() if delay.due <= monotonic
         )
-        answers: list[Answer] = []
         for _, key in due:
             watch = self._watches[key]
             if isinstance(watch.desk, WideDesk) or all(usable(tag) for tag in watch.tags):
@@ -230,7 +267,7 @@ class Engine:
 
     def alarms(self) -> list[AlarmStatus]:
         """How every alarm stands, in the order of the rules."""
-        return [watch.alarm.status() for watch in self._watches]
+        return [watch.alarm.status(watch.fault) for watch in self._watches]
 
     def _turn(self, watch: Watch, holds: bool, moment: Moment) -> Sequence[Answer]:
         if not holds and watch.key in watch.desk.delays:
@@ -269,14 +306,23 @@ class Engine:
             if monotonic - delay.seen > desk.stale_after:
                 self._drop(self._watches[key])
 
-    def _lapse_widely(self, desk: WideDesk, monotonic: int) -> None:
-        desk.condition.lapse(monotonic)
-        self._doubt(desk)
+    def _lapse_widely(self, desk: WideDesk, moment: Moment) -> list[Answer]:
+        desk.condition.lapse(moment.monotonic)
+        return [answer for key in list(desk.delays) for answer in self._ask(desk, self._watches[key], moment)]
 
-    def _doubt(self, desk: WideDesk) -> None:
-        """Drop the delays of rules of which nobody knows whether they still hold."""
-        for key in [key for key in desk.delays if desk.condition.doubtful(key)]:
-            self._drop(self._watches[key])
+    def _ask(self, desk: WideDesk, watch: Watch, moment: Moment) -> Sequence[Answer]:
+        """Have a wide rule judged. An on-delay ends when nobody knows whether it still holds."""
+        if watch.fault:
+            return ()
+        try:
+            holds = desk.condition.judge(watch.key)
+        except Exception as error:
+            return (self._quarantine(watch, error),)
+        is_delayed = watch.key in desk.delays
+        if holds is None and is_delayed:
+            self._drop(watch)
+        is_as_before = holds is (is_delayed or watch.alarm.active)
+        return () if holds is None or is_as_before else self._turn(watch, holds, moment)
 
     def _review(self, desk: Desk, scan: Scan, moment: Moment) -> list[Answer]:
         """What a scan means for the delays that run: a doubtful value ends one, a good one confirms it."""
@@ -306,6 +352,14 @@ class Engine:
 def _condition(kind: str) -> Any:
     """The class that judges rules of a kind. The kinds are those of the settings, so the module is there."""
     return import_module(f"rules.conditions.{kind}").Condition
+
+
+def _succeed(before: Condition, group: TagGroup, watches: Sequence[Watch]) -> Condition:
+    """A condition for some of the rules of another, which goes on where that stands with them."""
+    made = type(before)(group, [(watch.key, watch.rule.condition_settings) for watch in watches])
+    for watch in watches:
+        made.adopt(watch.key, before, watch.key)
+    return made
 
 
 def _adopt(watch: Watch, old: Watch) -> None:

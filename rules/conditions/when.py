@@ -159,20 +159,20 @@ class Condition(condition.WideCondition):
         for rule in self._rules.values():
             self._note(rule)
 
-    def judge(self, scan: Scan, monotonic: int) -> Sequence[condition.Transition]:
+    def update(self, scan: Scan, monotonic: int) -> Sequence[int]:
         fresh_until = monotonic + scan.group.stale_after
         for source in self._sources[scan.group]:
             if scan.columns is None or scan.columns[source.column]:
                 self._put(source.slot, _value(scan, source), fresh_until)
-        transitions = []
-        for key in self._readers[scan.group]:
-            rule = self._rules[key]
-            self._note(rule)
-            holds = rule.judge(self._row)
-            if holds is not None and holds is not rule.holds:
-                rule.holds = holds
-                transitions.append((key, holds))
-        return transitions
+        return self._readers[scan.group]
+
+    def judge(self, key: int) -> bool | None:
+        rule = self._rules[key]
+        self._note(rule)
+        holds = rule.judge(self._row)
+        if holds is not None:
+            rule.holds = holds
+        return holds
 
     def lapse(self, monotonic: int) -> None:
         if monotonic <= self._next_lapse:
@@ -185,9 +185,6 @@ class Condition(condition.WideCondition):
     def next_lapse(self) -> int | None:
         self._next_lapse = min(self._fresh_until, default=math.inf)
         return None if self._next_lapse == math.inf else int(self._next_lapse)
-
-    def doubtful(self, key: int) -> bool:
-        return self._rules[key].judge(self._row) is None
 
     def value(self, key: int) -> Value | None:
         return self._rules[key].value
