@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak dashboards clean
+.PHONY: help demo test check bench faults soak dashboards clean
 
 UV := $(shell command -v uv || echo build/tools/bin/uv)
 RUN := $(UV) run --frozen --quiet
@@ -10,6 +10,8 @@ RUN := $(UV) run --frozen --quiet
 FAST := tests/rules tests/drivers/modbus tests/drivers/mqtt tests/gateway/journal tests/gateway/payload \
     $(addprefix tests/gateway/test_,$(addsuffix .py,backoff bisection bus commands deadband forwarder halving image link notice)) \
     -m "not real and not slow"
+# What depends on time, or takes the whole machine, runs alone.
+APART := tests/flows tests/faults tests/docker
 BENCHES := $(patsubst tests/benchmarks/bench_%.py,%,$(wildcard tests/benchmarks/bench_*.py))
 
 help:  ## what there is
@@ -33,7 +35,8 @@ demo: .venv/.ready  ## machines, gateway and cloud on this computer; DEMO_SECOND
 
 test: .venv/.ready  ## every test, against real brokers, servers and databases
 	@tests/parts/install.sh
-	@$(RUN) pytest
+	@$(RUN) pytest --numprocesses 2 --dist loadfile $(APART:%=--ignore %)
+	@$(RUN) pytest $(APART)
 
 check: .venv/.ready  ## style, types, layers, and the tests that need nothing
 	@$(RUN) ruff check .
@@ -48,6 +51,10 @@ bench: $(BENCHES:%=bench-%)  ## every benchmark, and a table of their figures
 bench-%: .venv/.ready  ## one benchmark
 	@tests/parts/install.sh
 	@$(RUN) python -m tests.benchmarks.bench_$*
+
+faults: .venv/.ready  ## crashes, power cuts, sick disks and networks; FAULTS=full for hours
+	@tests/parts/install.sh
+	@$(RUN) python -m tests.faults
 
 soak: .venv/.ready  ## what takes longer than CI may
 	@tests/parts/install.sh

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from gateway import plugins
+from gateway import files, plugins
 from gateway.bus import Bus, Outcome
 from gateway.clock import SECOND, Clock, SystemClock
 from gateway.commands import Commands
@@ -78,7 +78,7 @@ class Cell:
         self.refused = ""
         self.clock = clock or SystemClock()
         settings = configuration.journal
-        configuration.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make(configuration.data)
         ring = keys.of(configuration.data, settings)
         self.journal = Journal(configuration.data / "journal", ring, self.clock, settings)
         self.image = Image(())

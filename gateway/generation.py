@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway import files
+
 _log = logging.getLogger(__name__)
 
 _RECORD = "generation.json"
@@ -68,7 +70,7 @@ class Archive:
         if generation != _record(self._data):
             _write(self._data / f"{_RECORD}.new", msgspec.json.encode(generation))
             os.replace(self._data / f"{_RECORD}.new", self._data / _RECORD)
-            _sync(self._data)
+            files.sync(self._data)
             self._prune()
         return generation
 
@@ -79,9 +81,9 @@ class Archive:
         for path, content in zip(_places(unfinished, generation), contents.values(), strict=True):
             _write(path, content)
         _write(unfinished / _RECORD, msgspec.json.encode(generation))
-        _sync(unfinished)
+        files.sync(unfinished)
         unfinished.rename(self._folder / str(generation.number))
-        _sync(self._folder)
+        files.sync(self._folder)
 
     def _prune(self) -> None:
         for number in self._numbers()[:-_KEPT]:
@@ -138,12 +140,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """A name is on disk only when its directory is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

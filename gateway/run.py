@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from gateway import door, log, settings
+from gateway import door, files, log, settings
 from gateway.cell import Cell
 from gateway.clock import SECOND
 from gateway.control import Control
@@ -128,7 +128,7 @@ def _called(generation: Generation) -> str:
 @contextmanager
 def lock(data: Path) -> Iterator[None]:
     """One gateway a data directory. The kernel lets go of the lock however the process ends. Raises ConfigError."""
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make(data)
     with (data / "lock").open("a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,14 +18,16 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    bindparam,
     delete,
     func,
     insert,
     select,
     update,
 )
+from sqlalchemy.exc import DatabaseError
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.journal import sqlite
 from gateway.journal.chunk import Stream
 from gateway.journal.dating import Offset
@@ -48,6 +52,7 @@ _segment = Table(
     Column("monotonic", Integer, nullable=False),
     Column("boot", String, nullable=False),
     Column("doubtful", Integer, nullable=False),
+    Column("sizes", BLOB, nullable=False),
     Column("age", Integer, nullable=False),
 )
 _about = Table("about", _metadata, Column("name", String, primary_key=True), Column("value", BLOB, nullable=False))
@@ -87,6 +92,7 @@ _dead_letter = Table(
     Column("points", Integer, nullable=False),
     Column("key", Integer, nullable=False),
     Column("body", BLOB, nullable=False),
+    sqlite_autoincrement=True,  # people name letters by their number: it is never another one's
 )
 _field = Table(
     "field",
@@ -128,6 +134,9 @@ _offset = Table(
     Column("estimated", Integer, nullable=False),
 )
 
+_SUM, _REBUILT = "sum", "rebuilt"
+"""The name under which the catalogue's checksum stands."""
+
 _MOST_LOSSES = 10_000
 """Rows of the ledger that are kept; the oldest go, once they are told."""
 _ORDERS = 10_000
@@ -140,6 +149,14 @@ class Head:
 
     seq: int = 0
     total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far the journal has come: for how long the gateway has run in all, and where the streams stand."""
+
+    age: int
+    heads: Mapping[Stream, Head]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +219,10 @@ class _Body(msgspec.Struct, array_like=True):
     content: bytes
 
 
+class CatalogBroken(GatewayError):
+    """What the catalogue says is not what was written. Set it aside: the segments tell what there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldType:
     """The type that a sink's field was first sent with, and by which device. A field belongs to a tag group."""
@@ -213,23 +234,38 @@ class FieldType:
 
 
 class Catalog:
-    """Owned by one thread."""
+    """Owned by one thread. Its pages bear no checksums, so that it bears one itself over all that decides what is sent:
+    a range that has changed on the disk would otherwise lose values, and nobody would know."""
 
-    def __init__(self, path: Path, keys: KeyRing) -> None:
-        """Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed
-        then."""
+    def __init__(self, path: Path, keys: KeyRing, is_rebuilt: bool = False) -> None:
+        """`is_rebuilt` is remembered until it is known again how the sinks stand, whoever opens it in between.
+
+        Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed then.
+        Raises CatalogBroken, `sqlalchemy.exc.DatabaseError` when what is there is damaged.
+        """
         self._engine = sqlite.own(path)
         self._keys = keys
         self._seal = Seal.fresh()
         self._key_id = 0
         self._opened: dict[int, Seal] = {}
         try:
-            with self._engine.begin() as connection:
+            with self._change() as connection:
                 _metadata.create_all(connection)
+                _verify(connection)
                 _check(connection, keys, self._seal)
-        except ConfigError:
-            self._engine.dispose()
+                if is_rebuilt:
+                    _put(connection, _REBUILT, b"")
+                rebuilt = connection.scalar(select(_about.c.name).where(_about.c.name == _REBUILT))
+                self.is_rebuilt = rebuilt is not None
+        except (GatewayError, DatabaseError):
+            self._engine.dispose()  # or else what is put in its place would lose its log to this one
             raise
+
+    @contextmanager
+    def _change(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+            _put(connection, _SUM, _sum(connection))
 
     # Segments
 
@@ -246,7 +282,7 @@ class Catalog:
     def add_segment(self, number: int, entry: Entry) -> None:
         mark = entry.mark
         row = {"number": number, "stream": entry.stream, "age": entry.age} | asdict(mark)
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_segment), [row])
             connection.execute(delete(_head).where((_head.c.stream == entry.stream) & (_head.c.seq <= mark.stop)))
             if connection.scalar(select(_head.c.seq).where(_head.c.stream == entry.stream)) is None:
@@ -255,10 +291,9 @@ class Catalog:
 
     def remove_segment(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """In one transaction with what the sinks lose by it."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(delete(_segment).where(_segment.c.number == number))
-            for standing in standings:
-                _write(connection, standing)
+            _write(connection, list(standings))
             _enter(connection, losses)
 
     # Deliveries
@@ -287,22 +322,29 @@ class Catalog:
         letters: Sequence[DeadLetter] = (),
         losses: Sequence[Loss] = (),
         gone: Sequence[int] = (),
-        age: int | None = None,
+        reach: Reach | None = None,
     ) -> None:
-        """On disk when this returns: how the sinks stand, dead letters that are new and (by id) those that are gone,
-        losses, and how long the gateway has run in all."""
+        """On disk when this returns: how the sinks stand, dead letters that are new or have another reason now and (by
+        id) those that are gone, losses, and how far the journal has come: should a file decay that a crash left open,
+        it is known what it had, and no number is given out again."""
         if letters and not self._key_id:
             self._key_id = self._add_key()
-        with self._engine.begin() as connection:
-            for standing in standings:
-                _write(connection, standing)
+        with self._change() as connection:
+            _write(connection, list(standings))
+            if standings and self.is_rebuilt:
+                connection.execute(delete(_about).where(_about.c.name == _REBUILT))
+                self.is_rebuilt = False
             if letters:
-                connection.execute(insert(_dead_letter), [self._sealed(letter) for letter in letters])
+                rows = [self._sealed(letter) for letter in letters]
+                connection.execute(insert(_dead_letter).prefix_with("OR REPLACE"), rows)
             for id_ in gone:
                 connection.execute(delete(_dead_letter).where(_dead_letter.c.id == id_))
             _enter(connection, losses)
-            if age is not None:
-                _put(connection, "age", str(age).encode())
+            if reach is not None:
+                _put(connection, "age", str(reach.age).encode())
+                connection.execute(delete(_head))
+                rows = [{"stream": stream, **asdict(head)} for stream, head in reach.heads.items()]
+                connection.execute(insert(_head), rows)
         sqlite.checkpoint(self._engine)
 
     # What is remembered beside
@@ -314,12 +356,11 @@ class Catalog:
 
     def offsets(self) -> list[Offset]:
         with self._engine.connect() as connection:
-            rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
-            return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
+            return _offsets(connection)
 
     def add_offset(self, offset: Offset) -> None:
         """For good; to add it twice changes nothing."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_offset).prefix_with("OR IGNORE"), [asdict(offset)])
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
@@ -329,13 +370,27 @@ class Catalog:
             rows = connection.execute(wanted.where(_loss.c.told == 0) if untold else wanted)
             return [(row.id, _loss_of(row)) for row in rows]
 
+    def latest_losses(self, most: int) -> list[Loss]:
+        """The end of the drop ledger, the newest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_loss).order_by(_loss.c.id.desc()).limit(most))
+            return [_loss_of(row) for row in rows]
+
     def mark_told(self, ids: Sequence[int]) -> None:
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(update(_loss).where(_loss.c.id.in_(ids)).values(told=1))
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
+        """By their ids, from the first above `after` on; not more than `most`, if that is not negative."""
+        wanted = select(_dead_letter).where(_dead_letter.c.id > after).order_by(_dead_letter.c.id).limit(most)
         with self._engine.connect() as connection:
-            return [self._letter(connection, row) for row in connection.execute(select(_dead_letter))]
+            return [self._letter(connection, row) for row in connection.execute(wanted)]
+
+    def letter_counts(self) -> dict[str, int]:
+        """How many letters each sink has."""
+        wanted = select(_dead_letter.c.sink, func.count()).group_by(_dead_letter.c.sink)
+        with self._engine.connect() as connection:
+            return {sink: number for sink, number in connection.execute(wanted)}
 
     def _letter(self, connection: Connection, row: Row[tuple[object, ...]]) -> DeadLetter:
         stream = Stream(row.stream)
@@ -348,13 +403,14 @@ class Catalog:
 
     def _add_key(self) -> int:
         """This start's data key for dead letters."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             connection.execute(insert(_key), [{"wrapped": self._seal.wrap(self._keys)}])
             return int(connection.scalar(select(func.max(_key.c.id))) or 0)
 
     def _sealed(self, letter: DeadLetter) -> dict[str, object]:
         body = msgspec.msgpack.encode(_Body(letter.reason, letter.content))
         return {
+            "id": letter.id or None,
             "sink": letter.sink,
             "stream": letter.stream,
             "time": letter.time,
@@ -374,19 +430,18 @@ class Catalog:
 
     def rewrap(self, keys: KeyRing) -> None:
         """All data keys that stand here, wrapped with the current key of `keys`, in one transaction."""
-        with self._engine.begin() as connection:
+        with self._change() as connection:
             for row in connection.execute(select(_key)).all():
                 wrapped = keys.wrap(keys.unwrap(row.wrapped))
                 connection.execute(update(_key).where(_key.c.id == row.id).values(wrapped=wrapped))
             _put(connection, "key", self._seal.wrap(keys))
         self._keys = keys
 
-    @property
-    def is_settled(self) -> bool:
-        """Everything was wrapped with the current key when it was last rotated."""
+    def is_settled(self, keys: KeyRing) -> bool:
+        """Everything is wrapped with the current key of `keys`."""
         with self._engine.connect() as connection:
             mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
-        return self._keys.is_current(mark or b"")
+        return keys.is_current(mark or b"")
 
     def field_types(self, sink: str) -> list[FieldType]:
         with self._engine.connect() as connection:
@@ -417,6 +472,43 @@ class Catalog:
     def close(self) -> None:
         sqlite.checkpoint(self._engine, "TRUNCATE")
         self._engine.dispose()
+
+
+def _verify(connection: Connection) -> None:
+    """Raises CatalogBroken."""
+    found = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+    if found != "ok":
+        raise CatalogBroken(f"it is damaged: {found}")
+    written = connection.scalar(select(_about.c.value).where(_about.c.name == _SUM))
+    if written not in (None, _sum(connection)):
+        raise CatalogBroken("it has changed since it was written")
+
+
+def _sum(connection: Connection) -> bytes:
+    """SHA-256 over all rows of the tables that matter, in the order of their keys."""
+    total = hashlib.sha256()
+    for table in (_segment, _head, _delivery, _pending, _key, _offset, _about):
+        wanted = select(table).order_by(*table.primary_key)
+        for row in connection.execute(wanted if table is not _about else wanted.where(_about.c.name != _SUM)):
+            total.update(msgspec.msgpack.encode(tuple(row)))
+    return total.digest()
+
+
+def offsets_of(path: Path) -> list[Offset]:
+    """What a catalogue that no key opens any more says of the clocks; nothing where it cannot be read."""
+    engine = sqlite.own(path)
+    try:
+        with engine.connect() as connection:
+            return _offsets(connection)
+    except DatabaseError:
+        return []
+    finally:
+        engine.dispose()
+
+
+def _offsets(connection: Connection) -> list[Offset]:
+    rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
+    return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
 
 
 def _check(connection: Connection, keys: KeyRing, seal: Seal) -> None:
@@ -454,6 +546,7 @@ def _entry(row: Row[tuple[object, ...]]) -> Entry:
         monotonic=row.monotonic,
         boot=row.boot,
         doubtful=bool(row.doubtful),
+        sizes=row.sizes,
     )
     return Entry(Stream(row.stream), mark, row.age)
 
@@ -482,20 +575,30 @@ def _enter(connection: Connection, losses: Iterable[Loss]) -> None:
     connection.execute(delete(_loss).where((_loss.c.id <= newest - _MOST_LOSSES) & (_loss.c.told == 1)))
 
 
-def _write(connection: Connection, standing: Standing) -> None:
-    mine = (_pending.c.sink == standing.sink) & (_pending.c.stream == standing.stream)
-    connection.execute(delete(_pending).where(mine))
-    key = {"sink": standing.sink, "stream": standing.stream}
-    if standing.pending:
-        rows = [{**key, "start": start, "stop": stop} for start, stop in standing.pending]
+def _write(connection: Connection, standings: Sequence[Standing]) -> None:
+    """In place of what was written of the same sinks and streams."""
+    if not standings:
+        return
+    places = [{"of": standing.sink, "in": standing.stream} for standing in standings]
+    for table in (_pending, _delivery):
+        mine = (table.c.sink == bindparam("of")) & (table.c.stream == bindparam("in"))
+        connection.execute(delete(table).where(mine), places)
+    rows = [
+        {"sink": standing.sink, "stream": standing.stream, "start": start, "stop": stop}
+        for standing in standings
+        for start, stop in standing.pending
+    ]
+    if rows:
         connection.execute(insert(_pending), rows)
-    connection.execute(
-        delete(_delivery).where((_delivery.c.sink == standing.sink) & (_delivery.c.stream == standing.stream))
-    )
-    counts = {
+    connection.execute(insert(_delivery), [_counts(standing) for standing in standings])
+
+
+def _counts(standing: Standing) -> dict[str, object]:
+    return {
+        "sink": standing.sink,
+        "stream": standing.stream,
         "base": standing.base,
         "delivered": standing.delivered,
         "dead_letters": standing.dead_letters,
         "dropped": standing.dropped,
     }
-    connection.execute(insert(_delivery), [{**key, **counts}])

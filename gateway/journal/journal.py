@@ -21,7 +21,7 @@ from gateway.journal.calendar import Calendar, Stamp
 from gateway.journal.catalog import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
-from gateway.journal.keys import KeyRing, save
+from gateway.journal.keys import KeyRing, generate, save
 from gateway.journal.lane import Lane
 from gateway.journal.ranges import OPEN_END, Ranges
 from gateway.journal.store import FAILURES, Batch, Store
@@ -43,6 +43,7 @@ _SCAN_BYTES, _STRING_BYTES = 600, 50
 """What a scan, and a string, take up in memory beside their content."""
 
 _OVERFLOW = "the disk did not keep up"
+_GONE = "the file that it was in is gone, or damaged"
 _GIVEN_UP = "dead letters were dropped by hand"
 
 
@@ -77,13 +78,17 @@ class Journal:
         """Replaced as a whole when a sink joins, so that whoever goes through it may wait in between."""
         self._heads: dict[Stream, Head] = {}
         self._leaving: set[str] = set()
+        self._turning = asyncio.Lock()
         self._upkeep = Upkeep(self, settings)
 
-    async def open(self, sinks: Iterable[str]) -> None:
-        """Raises `FAILURES` or ConfigError when the store cannot be used at all."""
+    async def open(self, sinks: Iterable[str] | None) -> None:
+        """For `sinks`, or as it is: then nobody joins or leaves. Raises `FAILURES` or ConfigError when the store cannot
+        be used at all."""
         arguments = (self._directory, self.keys, self._settings.segment_bytes)
         self.store = await self.own(lambda: Store(*arguments))
-        self.deliveries = await self.own(lambda: _deliveries(self.store, set(sinks)))
+        now = self._clock.now()
+        members = None if sinks is None else set(sinks)
+        self.deliveries, self._notes.losses = await self.own(lambda: _deliveries(self.store, members, now))
         self._heads = dict(self.store.heads)
         self.calendar = Calendar(self._clock, self.store.offsets, self._settings.wait_for_clock)
         self._notes.is_dirty = True
@@ -244,6 +249,11 @@ class Journal:
         """Why something cannot be written, as long as that is so."""
         return next(iter(self._failing.values()), "")
 
+    @property
+    def is_dated(self) -> bool:
+        """The clock is trusted, so that what comes in can be sent."""
+        return self.calendar.is_trusted
+
     def fail(self, part: str, error: Exception) -> None:
         """`part` could not do its work with the disk. Told once, when it begins."""
         if not self._failing:
@@ -285,7 +295,7 @@ class Journal:
             chunks = await self.own(lambda: self.store.fetch_open(stream, start, stop, most_points))
             if chunks:
                 return chunks
-        return await self._peruse(lambda: self.store.fetch_closed(stream, start, stop, most_points))
+        return await self.peruse(lambda: self.store.fetch_closed(stream, start, stop, most_points))
 
     def settle(
         self, sink: str, chunks: Sequence[Chunk], letters: Mapping[int, Sequence[DeadLetter]] | None = None
@@ -323,9 +333,25 @@ class Journal:
     def _parts(self, sink: str) -> list[Delivery]:
         return [self.deliveries[sink, stream] for stream in Stream]
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """What is not on disk yet: points, and about how many bytes they take up in memory."""
+        return self._scans.points + self._events.points, self._scans.bytes
+
     async def dead_letters(self) -> list[DeadLetter]:
         """All of them, those not yet on disk included; these have no id yet."""
         return await self.own(self.store.dead_letters) + self._notes.letters
+
+    async def letters_after(self, id: int, most: int) -> list[DeadLetter]:
+        """Those on disk that are not redeemed, from the first above `id` on; some of `most`."""
+        letters = await self.own(lambda: self.store.dead_letters(id, most))
+        gone = set(self._notes.gone)
+        return [letter for letter in letters if letter.id not in gone]
+
+    def renew(self, letters: Iterable[DeadLetter]) -> None:
+        """Dead letters that are on disk were refused again, for the reason that they bear now."""
+        self._notes.letters.extend(letters)
+        self._notes.is_dirty = True
 
     def redeem(self, letters: Iterable[DeadLetter], delivered: bool) -> None:
         """Dead letters that are on disk were delivered after all, or are dropped."""
@@ -357,14 +383,42 @@ class Journal:
 
     # Keys
 
+    @property
+    def is_turning(self) -> bool:
+        return self._turning.locked()
+
+    async def rotate(self, tell: Callable[[int, int], None]) -> None:
+        """A new key wraps everything, and what was before opens nothing any more. `tell` hears how many segments are
+        done, of how many. Raises `FAILURES`, as `turn` does."""
+        async with self._turning:
+            await self._turn(self.keys.rotated(generate()), tell)
+
+    async def resume(self) -> None:
+        """Ends a rotation that a crash interrupted, or that the configuration asks for. Raises `FAILURES`."""
+        if not self.keys.previous or self.is_turning:
+            return
+        async with self._turning:
+            if await self.own(lambda: self.store.is_settled(self.keys)):
+                self.keys = self.keys.settled()
+            else:
+                await self._turn(self.keys)
+
     async def turn(self, keys: KeyRing) -> None:
         """Everything is wrapped with the current key of `keys`; when this returns, the others are not needed any more.
         Raises `FAILURES`: then they are, and it is done again by itself."""
+        async with self._turning:
+            await self._turn(keys)
+
+    async def _turn(self, keys: KeyRing, tell: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """One at a time: two would take each other's keys for those that nobody needs."""
         await self.own(lambda: save(keys))
         self.keys = keys
         await self.own(lambda: self.store.adopt(keys))
-        for number in list(self.store.closed):
-            await self._peruse(lambda number=number: self.store.rewrap(number))  # type: ignore[misc]
+        numbers = list(self.store.closed)
+        for done, number in enumerate(numbers):
+            tell(done, len(numbers))
+            await self.peruse(lambda number=number: self.store.rewrap(number))  # type: ignore[misc]
+        tell(len(numbers), len(numbers))
         await self.own(lambda: self.store.finish(keys))
         self.keys = keys.settled()
         await self.own(lambda: save(self.keys))
@@ -397,16 +451,28 @@ class Journal:
             self._notes = notes.before(self._notes)
             raise
 
-    async def remove(self, number: int, losses: Sequence[Loss] = ()) -> None:
+    def book(self, losses: Iterable[Loss]) -> None:
+        """What deliveries have just lost: whatever is written next of how they stand, has these with it."""
+        self._notes.losses.extend(losses)
+        self._notes.is_dirty = True
+
+    async def remove(self, number: int) -> None:
+        """With it goes how the deliveries stand, and what they have lost. Raises `FAILURES`."""
+        await self.peruse(lambda: self.store.forget(number))
+        losses, self._notes.losses = self._notes.losses, []
         standings = [delivery.standing() for delivery in self.deliveries.values()]
-        await self._peruse(lambda: self.store.forget(number))
-        await self.own(lambda: self.store.remove(number, standings, losses))
+        try:
+            await self.own(lambda: self.store.remove(number, standings, losses))
+        except FAILURES:
+            self._notes.losses = losses + self._notes.losses
+            self._notes.is_dirty = True
+            raise
 
     async def own(self, call: Callable[[], _T]) -> _T:
         """On the thread that owns the files."""
         return await asyncio.get_running_loop().run_in_executor(self._owner, call)
 
-    async def _peruse(self, call: Callable[[], _T]) -> _T:
+    async def peruse(self, call: Callable[[], _T]) -> _T:
         """On the thread that reads closed segments."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, call)
 
@@ -461,21 +527,29 @@ def _call(durable: Iterable[Callable[[], None]]) -> None:
             _log.exception("a source could not be acknowledged")
 
 
-def _deliveries(store: Store, sinks: set[str]) -> dict[tuple[str, Stream], Delivery]:
-    """As they stood, brought up to what is on disk now."""
+def _deliveries(
+    store: Store, sinks: set[str] | None, now: int
+) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
+    """As they stood, brought up to what is on disk now; and what they have lost by it."""
     deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.standings()}
-    for sink in sinks:
+    for sink in sinks or ():
         for stream in Stream:
             deliveries.setdefault((sink, stream), _begin(store, sink, stream))
+    losses = [loss for delivery in deliveries.values() for loss in _settle_holes(store, delivery, now)]
+    if sinks is not None:
+        _assign(deliveries, sinks)
+    return deliveries, losses
+
+
+def _assign(deliveries: dict[tuple[str, Stream], Delivery], sinks: set[str]) -> None:
+    """What is still to come is for `sinks`, and for no other."""
     for (sink, _), delivery in deliveries.items():
-        _settle_holes(store, delivery)
         if sink in sinks:
             delivery.rejoin()
         else:
             delivery.leave()
     for sink in {sink for sink, _ in deliveries} - sinks:
         _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
-    return deliveries
 
 
 def _begin(store: Store, sink: str, stream: Stream) -> Delivery:
@@ -488,21 +562,23 @@ def _begin(store: Store, sink: str, stream: Stream) -> Delivery:
     return Delivery(Standing(sink, stream, ((first.seq, OPEN_END),), first.total), store.heads[stream])
 
 
-def _settle_holes(store: Store, delivery: Delivery) -> None:
-    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because somebody
-    removed their file, are dropped."""
+def _settle_holes(store: Store, delivery: Delivery, now: int) -> list[Loss]:
+    """What is pending is what is not accounted for. Chunks that are pending and not there any more, because their file
+    was removed or is damaged, are dropped."""
     done = delivery.delivered + delivery.dead_letters + delivery.dropped
     delivery.pending = delivery.ingested - done
     head = delivery.head.seq
-    covered = store.covered(delivery.stream)
     wanted = Ranges(delivery.ranges.within(0, head))
-    there = Ranges(part for start, stop in wanted for part in covered.within(start, stop))
+    there = Ranges(part for start, stop in wanted for part in store.covered(delivery.stream).within(start, stop))
     if list(there) == list(wanted):
-        return
+        return []
     lost = delivery.pending - store.points(delivery.stream, there)
-    is_open = delivery.is_open
-    delivery.ranges = there
-    if is_open:
-        delivery.ranges.add(head, OPEN_END)
+    gone = Ranges(wanted)
+    for start, stop in there:
+        gone.remove(start, stop)
+    for start, stop in gone:
+        delivery.ranges.remove(start, stop)
     delivery.lose(lost)
-    _log.error("sink %s has lost %d points: their segment is gone", delivery.sink, lost)
+    _log.error("sink %s has lost %d points: %s", delivery.sink, lost, _GONE)
+    first, last = next(iter(gone))[0], list(gone)[-1][1]
+    return [Loss(now, delivery.sink, delivery.stream, first, last, lost, 0, 0, _GONE)]

@@ -19,6 +19,8 @@ need npm npm
 need podman podman
 need runc runc
 need iptables iptables
+need strace strace
+need mkfs.ext4 e2fsprogs
 need ip iproute2
 need mmdebstrap mmdebstrap
 [ -x /usr/lib/podman/netavark ] || missing="$missing netavark"

@@ -6,18 +6,21 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from gateway.errors import ConfigError
-from gateway.journal import catalog
+from gateway.journal import catalog, sqlite
+from gateway.journal.catalog import Standing
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.dating import Offsets, Origin
 from gateway.journal.keys import KeyRing
 from gateway.journal.ranges import Ranges
 from gateway.journal.segment import Mark, Name, Record, Segment
+from gateway.journal.sqlite import _Connection as Connection
 from gateway.journal.store import Batch, Store
 from gateway.model import AnyEvent, DataLost, Scan
 from tests.gateway.build import NOW, group, scan
@@ -315,6 +318,92 @@ def test_damaged_pages_cost_their_chunks_and_every_point_is_known(tmp_path: Path
     store.close()
 
 
+def test_a_segment_that_cannot_be_begun_does_not_stand_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error, which somebody may hold, holds no file."""
+    store = Store(tmp_path, KEY, 1 << 20)
+    commit, failures = Connection.commit, 1
+
+    def sick(connection: Connection) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise sqlite3.OperationalError("disk I/O error")
+        commit(connection)
+
+    monkeypatch.setattr(Connection, "commit", sick)
+    with pytest.raises(OperationalError) as held:
+        store.commit(batch(1))
+    store.commit(batch(1))
+    assert held.value is not None
+    assert store.heads[NORMAL].seq == 1
+    store.close()
+
+
+@pytest.mark.parametrize("page", range(8))
+def test_a_file_that_a_crash_left_open_and_that_is_damaged_needs_no_hand(tmp_path: Path, page: int) -> None:
+    alive = Store(tmp_path / "alive", KEY, 64 << 20)
+    for i in range(40):
+        alive.commit(batch(*range(i, i + 9)))
+    alive.settle(())
+    path = tmp_path / "dead" / "normal-00000001.db"
+    shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    alive.close()
+    checkpointed = sqlite3.connect(path)
+    checkpointed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    checkpointed.close()
+    body = bytearray(path.read_bytes())
+    at = page * 4096 % len(body)
+    body[at : at + 4096] = bytes(4096)
+    path.write_bytes(body)
+    store = Store(tmp_path / "dead", KEY, 64 << 20)
+    assert store.heads[NORMAL].seq == 40, "no number is given out again"
+    covered = store.covered(NORMAL)
+    chunks = [
+        c for seq in range(40) for c in store.fetch_closed(NORMAL, seq, seq + 1, 9) if covered.first(seq, seq + 1)
+    ]
+    held = store.points(NORMAL, covered)
+    assert sum(chunk.points for chunk in chunks) == held <= 40 * 27
+    assert all(chunk.rows[0].points == 27 for chunk in chunks if not chunk.broken)
+    store.commit(batch(1))
+    assert values(store.fetch_open(NORMAL, 40, 41, 9)) == [1]
+    store.close()
+
+
+def test_a_catalogue_that_says_something_else_is_set_aside(tmp_path: Path) -> None:
+    """A value that changed on the disk: SQLite does not notice."""
+    store = Store(tmp_path, KEY, 64 << 20)
+    store.commit(batch(1, 2))
+    store.settle([Standing("cloud", NORMAL, ((0, 1 << 62),), 0)])
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection, connection:
+        connection.execute("UPDATE pending SET start = 1")
+    store = Store(tmp_path, KEY, 64 << 20)
+    assert store.is_rebuilt
+    assert (tmp_path / "catalog.db.broken").exists()
+    assert everything(store) == [1, 2]
+    store.close()
+
+
+def test_a_disk_that_does_not_answer_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read now is not damaged: it must not be given up."""
+    store = Store(tmp_path, KEY, 1)
+    store.commit(batch(1, 2))
+
+    def sick(*_: object) -> None:
+        raise OperationalError("SELECT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    for reader in ("fetch", "read"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Segment, reader, sick)
+            with pytest.raises(OperationalError):
+                store.fetch_closed(NORMAL, 0, 9, 9)
+        store.forget(1)
+    assert everything(store) == [1, 2]
+    store.close()
+
+
 def test_an_order_is_taken_once(tmp_path: Path) -> None:
     first = Store(tmp_path, KEY, 64 << 20)
     assert first.remember("cloud/o-1", NOW + 1, NOW)
@@ -336,3 +425,33 @@ def test_only_old_orders_are_forgotten_and_never_the_last(store: Store, monkeypa
     assert store.remember("o-6", NOW + 100, NOW + 3)
     assert [store.remember(f"o-{number}", NOW + 100, NOW + 3) for number in range(7)] == [True] * 3 + [False] * 4
     assert not store.remember("o-4", NOW, NOW - 10**18), "a clock that is set back changes nothing"
+
+
+def test_damage_in_an_open_segment_costs_its_chunks_at_once(tmp_path: Path) -> None:
+    """And not only when it is closed, hours later."""
+    store = Store(tmp_path, KEY, 64 << 20)
+    noise = group(*["string"] * 20, device="noise")
+    chance = random.Random(3)
+    for i in range(60):
+        row = scan(noise, [chance.randbytes(40).hex() for _ in range(20)], NOW + i)
+        store.commit(Batch(NORMAL, ORIGIN, scans=[row]))
+    sqlite.checkpoint(store._open[NORMAL]._engine, "TRUNCATE")
+    path = tmp_path / "normal-00000001.db"
+    with path.open("r+b") as file:
+        for page in (9, 10):
+            file.seek(page * 4096)
+            file.write(bytes(4096))
+    store._open[NORMAL]._engine.dispose()  # or its cache would know better
+    assert store.fetch_open(NORMAL, 0, 99, 10**9) == []
+    chunks: list[Chunk] = []
+    pending = Ranges([(0, 60)])
+    while (work := pending.first(0, 60)) is not None:
+        for chunk in store.fetch_closed(NORMAL, *work, 10**9):
+            chunks.append(chunk)
+            pending.remove(chunk.seq, chunk.seq + 1)
+    assert sorted(chunk.seq for chunk in chunks) == list(range(60))
+    assert 0 < sum(bool(chunk.broken) for chunk in chunks) < 10
+    assert sum(chunk.points for chunk in chunks) == 60 * 20
+    store.commit(batch(1))
+    assert values(store.fetch_open(NORMAL, 60, 99, 10**9)) == [1]
+    store.close()

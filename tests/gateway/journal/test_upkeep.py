@@ -237,3 +237,23 @@ async def test_a_ring_that_has_nothing_left_to_do_does_nothing(
     await running
     await journal.close()
     assert not [record for record in caplog.records if "rotated" in record.message]
+
+
+async def test_a_loss_is_in_the_ledger_although_its_segment_could_not_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    async with opened(tmp_path, "cloud", clock=clock) as journal:
+        await put(journal, 1)
+        clock.advance(QUICK.segment_age + SECOND)
+        await journal.tidy()
+        clock.advance(QUICK.retention + SECOND)
+
+        def refuse(*_: object) -> None:
+            raise OSError("disk I/O error")
+
+        with monkeypatch.context() as sick:
+            sick.setattr(Store, "remove", refuse)
+            await journal.tidy()
+        await journal.note()
+        assert sum(loss.points for loss in await journal.losses()) == journal.statistics("cloud").dropped == 2
