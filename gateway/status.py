@@ -84,6 +84,8 @@ class AlarmEntry(msgspec.Struct, frozen=True):
     message: str
     value: bool | int | float | str | None
     since: int | None
+    fault: str = ""
+    """Why its rule is in quarantine, judged no more; mostly empty."""
 
 
 class GenerationStatus(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ class GenerationStatus(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True):
     """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything, or that it
-    waits for the clock to be right. `alarms` are those that are not normal."""
+    waits for the clock to be right. `alarms` are those that are not normal, or whose rule is in quarantine."""
 
     site: str
     cell: str
@@ -144,7 +146,7 @@ class Rates:
 
 def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
     """The cell at this moment. Nothing is awaited in between, so the counts of a sink always add up."""
-    alarms = [entry for entry in map(alarm, cell.engine.alarms()) if entry.state != "normal"]
+    alarms = [entry for entry in map(alarm, cell.engine.alarms()) if entry.state != "normal" or entry.fault]
     return Status(
         site=cell.configuration.site,
         cell=cell.configuration.cell,
@@ -181,6 +183,7 @@ def alarm(status: AlarmStatus) -> AlarmEntry:
         message=status.message,
         value=status.value,
         since=status.since,
+        fault=status.fault,
     )
 
 

@@ -61,7 +61,7 @@ def move(state: AlarmState, given: Input) -> AlarmState:
 class AlarmStatus:
     """How an alarm stands. It is `active` while its condition holds, acknowledged or not. `since` is when it came into
     this state (nanoseconds UTC), and `value` what its tag had when it was last raised or cleared; both are None until
-    it is raised for the first time."""
+    it is raised for the first time, and `value` also where another tag raised it and this one never had a value."""
 
     alarm: str
     tag: str
@@ -71,6 +71,8 @@ class AlarmStatus:
     message: str
     value: Value | None
     since: int | None
+    fault: str = ""
+    """Why its rule is in quarantine, judged no more; mostly empty."""
 
 
 class Alarm:
@@ -85,7 +87,7 @@ class Alarm:
         self._value: Value | None = None
         self._since: int | None = None
 
-    def turn(self, holds: bool, value: Value, now: int) -> AlarmChanged:
+    def turn(self, holds: bool, value: Value | None, now: int) -> AlarmChanged:
         """Raise or clear it. Raises IllegalMove."""
         state = move(self.state, Input.RAISE if holds else Input.CLEAR)
         self._value = value
@@ -95,16 +97,21 @@ class Alarm:
         """Somebody has seen it. Raises IllegalMove."""
         return self._enter(move(self.state, Input.ACKNOWLEDGE), now, actor)
 
-    def status(self) -> AlarmStatus:
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE
+
+    def status(self, fault: str = "") -> AlarmStatus:
         return AlarmStatus(
             alarm=self.name,
             tag=self.tag,
             state=self.state,
-            active=self.state in ACTIVE,
+            active=self.active,
             priority=self.priority,
             message=self.message,
             value=self._value,
             since=self._since,
+            fault=fault,
         )
 
     def _enter(self, state: AlarmState, now: int, actor: str = "") -> AlarmChanged:

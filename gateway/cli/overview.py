@@ -96,4 +96,6 @@ def alarms(entries: Sequence[AlarmEntry]) -> Table:
 
 def _alarm(alarm: AlarmEntry) -> Sequence[str]:
     since = ago(alarm.since)
-    return alarm.alarm, alarm.priority, alarm.state, since, alarm.tag, value(alarm.value), alarm.message
+    state = f"{alarm.state}, not judged" if alarm.fault else alarm.state
+    message = f"its rule failed: {alarm.fault}" if alarm.fault else alarm.message
+    return alarm.alarm, alarm.priority, state, since, alarm.tag, value(alarm.value), message
