@@ -109,6 +109,14 @@ _order = Table(
     Column("id", String, nullable=False, unique=True),
     Column("expires", Integer, nullable=False),
 )
+_checkpoint = Table(
+    "checkpoint",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("key", Integer, nullable=False),
+    Column("body", BLOB, nullable=False),
+)
 _loss = Table(
     "loss",
     _metadata,
@@ -352,6 +360,22 @@ class Catalog:
         with self._change() as connection:
             connection.execute(insert(_offset).prefix_with("OR IGNORE"), [asdict(offset)])
 
+    def checkpoint(self) -> tuple[int, bytes] | None:
+        """What was made of all events before chunk `seq`, with that. Raises SealBroken."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(_checkpoint)).first()
+            if row is None:
+                return None
+            return row.seq, self._unsealed(connection, row.key).open(row.body, _checkpoint_place(row.seq))
+
+    def note_checkpoint(self, seq: int, content: bytes) -> None:
+        """On disk when this returns, in the place of the one before."""
+        self._key_id = self._key_id or self._add_key()
+        body = self._seal.close(content, _checkpoint_place(seq))
+        with self._engine.begin() as connection:
+            connection.execute(delete(_checkpoint))
+            connection.execute(insert(_checkpoint), [{"id": 1, "seq": seq, "key": self._key_id, "body": body}])
+
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
         """The drop ledger with its ids, oldest first; `untold`: only what no sink has been told yet."""
         wanted = select(_loss).order_by(_loss.c.id)
@@ -491,6 +515,10 @@ def _put(connection: Connection, name: str, value: bytes) -> None:
 
 def _place(sink: str, stream: Stream, time: int) -> bytes:
     return f"dead letter/{sink}/{stream}/{time}".encode()
+
+
+def _checkpoint_place(seq: int) -> bytes:
+    return f"checkpoint/{seq}".encode()
 
 
 def _entry(row: Row[tuple[object, ...]]) -> Entry:
