@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pwd
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-from gateway import backlog, status
+from gateway import backlog, inquiry, status
 from gateway.cell import Cell
 from gateway.door import (
     Acknowledge,
@@ -30,13 +30,18 @@ from gateway.door import (
     Write,
     WriteReply,
 )
+from gateway.drill import Drills
 from gateway.errors import CommandRefused
+from gateway.inquiry import AskJournal, AskLetters, Drill, DropLetters, Export, ReplayLetters, RotateKey, Verify
+from gateway.journal.store import FAILURES
+from gateway.keeper import Keeper
 from gateway.model import Reading, quality
+from gateway.phrase import Reply
 from gateway.problems import InvalidConfiguration, shown, suggestion
 from gateway.reload import Reloader
 from gateway.status import Rates
 
-Question: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge | Reload
+Question: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge | Reload | inquiry.AnyQuestion
 
 _SLICE = 256
 """Readings that are looked up at once: well under a millisecond of the event loop."""
@@ -51,6 +56,8 @@ class Desk:
         self._cell = cell
         self._reloader = reloader
         self._rates = rates
+        self._keeper = Keeper(cell.journal)
+        self._drills = Drills(cell)
 
     async def answer(self, request: Question, uid: int) -> AnyReply:
         match request:
@@ -68,6 +75,43 @@ class Desk:
                 return await self._acknowledge(request.alarm, uid)
             case Reload():
                 return await self._reload()
+        return await self._keep(request, uid)
+
+    async def _keep(self, request: inquiry.AnyQuestion, uid: int) -> AnyReply:
+        try:
+            match request:
+                case AskJournal():
+                    return await self._keeper.status(self._cell.configuration.journal, self._cell.forwarders)
+                case AskLetters():
+                    return await self._keeper.letters(request)
+                case DropLetters():
+                    return await self._keeper.drop(request, await _name(uid))
+        except (CommandRefused, *FAILURES) as error:
+            return Failure(str(error))
+
+    async def run(self, errand: inquiry.AnyErrand, uid: int) -> AsyncGenerator[Reply]:
+        """What comes of an errand, until it is done. Close it when nobody listens any more."""
+        try:
+            async with contextlib.aclosing(self._errand(errand, await _name(uid))) as replies:
+                async for reply in replies:
+                    yield reply
+        except (CommandRefused, *FAILURES) as error:
+            yield Failure(str(error))
+
+    def _errand(self, errand: inquiry.AnyErrand, user: str) -> AsyncGenerator[Reply]:
+        cell = self._cell
+        match errand:
+            case Verify():
+                return self._keeper.verify(errand)
+            case Export():
+                names = {"site": cell.configuration.site, "cell": cell.configuration.cell}
+                return self._keeper.export(errand, names, user)
+            case ReplayLetters():
+                return self._keeper.replay(errand, cell.forwarders, user)
+            case RotateKey():
+                return self._keeper.rotate(user)
+            case Drill():
+                return self._drills.run(errand, user)
 
     async def unknown(self, tags: Iterable[str]) -> Failure | None:
         """The failure of a request that names a tag which does not exist."""

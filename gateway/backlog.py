@@ -35,7 +35,7 @@ async def look(cell: Cell) -> Backlog:
     size = 0
     try:
         async with asyncio.timeout(_SECONDS):
-            size = await asyncio.to_thread(_size, cell.configuration.data / "journal")
+            size = await asyncio.to_thread(size_of, cell.configuration.data / "journal")
             for sink in cell.forwarders:
                 times = await _oldest(cell.journal, sink)
                 if times or not cell.journal.failing:
@@ -53,16 +53,16 @@ async def _oldest(journal: Journal, sink: str) -> list[int]:
         pending = delivery.next() if name == sink else None
         if pending is not None:
             for chunk in await journal.read(stream, pending[0], pending[0] + 1, 1):
-                times += _times(chunk)
+                times += began(chunk)
     return times
 
 
-def _times(chunk: Chunk) -> list[int]:
-    """Empty where the chunk could not be read."""
+def began(chunk: Chunk) -> list[int]:
+    """When each part of a chunk began. Empty where it could not be read."""
     return [int(rows.gateway_time[0]) for rows in chunk.rows] + [event.time for event in chunk.events]
 
 
-def _size(directory: Path) -> int:
+def size_of(directory: Path) -> int:
     """Files may go while this looks."""
     total = 0
     for path in directory.iterdir():

@@ -8,6 +8,7 @@ number, and nobody keeps the door open without saying or hearing anything.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -20,9 +21,11 @@ import msgspec
 from gateway import status
 from gateway.answer import Desk
 from gateway.cell import Cell
-from gateway.door import MAX_REQUEST, AnyReply, AnyRequest, Failure, ReadingsReply, Watch, fitting
+from gateway.door import MAX_REQUEST, AnyRequest, Failure, ReadingsReply, Watch, fitting
 from gateway.errors import ConfigError
+from gateway.inquiry import AnyErrand
 from gateway.notice import Notices
+from gateway.phrase import Reply
 from gateway.reload import Reloader
 from gateway.status import Rates
 
@@ -31,6 +34,8 @@ _log = logging.getLogger(__name__)
 _MOST_CALLERS = 32
 _IDLE_SECONDS = 60.0
 _SEND_SECONDS = 5.0
+_READ_SECONDS = 60.0
+"""What an errand brings may be looked at page by page."""
 _CLOSE_SECONDS = 1.0
 _SAMPLE_SECONDS = 1.0
 
@@ -47,6 +52,7 @@ class Control:
         self._desk = Desk(cell, reloader, self._rates)
         self._notices = Notices(_log)
         self.callers = 0
+        self._is_closed = False
         self._socket: socket.socket | None = None
 
     def open(self) -> None:
@@ -65,12 +71,17 @@ class Control:
         async with asyncio.TaskGroup() as tasks:
 
             def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                tasks.create_task(self._serve(Caller(reader, writer)), name="caller")
+                if self._is_closed:
+                    writer.transport.abort()  # accepted as the gateway ended
+                    return
+                serving = tasks.create_task(self._serve(Caller(reader, writer)), name="caller")
+                serving.add_done_callback(lambda _: writer.transport.abort())  # also where it never came to begin
 
             server = await asyncio.start_unix_server(greet, sock=self._socket, limit=MAX_REQUEST)
             try:
                 await self._sample()
             finally:
+                self._is_closed = True
                 server.close()
                 self.path.unlink(missing_ok=True)
 
@@ -127,6 +138,9 @@ class Control:
             if isinstance(request, Watch):
                 await self._watch(caller, request)
                 return
+            if isinstance(request, AnyErrand):
+                await self._run(caller, request)
+                return
             await caller.say(await self._desk.answer(request, caller.uid))
 
     async def _watch(self, caller: Caller, request: Watch) -> None:
@@ -143,6 +157,21 @@ class Control:
             if await caller.speaks(request.interval):
                 return
 
+    async def _run(self, caller: Caller, errand: AnyErrand) -> None:
+        """As long as they listen: an errand ends when they say anything, or hang up."""
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self._report(caller, errand), name="errand")
+            leaving = tasks.create_task(caller.leaves(), name="caller's end")
+            await asyncio.wait((telling, leaving), return_when=asyncio.FIRST_COMPLETED)
+            telling.cancel()
+            leaving.cancel()
+
+    async def _report(self, caller: Caller, errand: AnyErrand) -> None:
+        with contextlib.suppress(OSError, TimeoutError):  # they hung up, or do not listen
+            async with contextlib.aclosing(self._desk.run(errand, caller.uid)) as replies:
+                async for reply in replies:
+                    await caller.say(reply, _READ_SECONDS)
+
 
 class Caller:
     """One connection. Lines in, lines out, and no wait without a bound."""
@@ -158,10 +187,10 @@ class Caller:
         async with asyncio.timeout(_IDLE_SECONDS):
             return await self._reader.readline()
 
-    async def say(self, reply: AnyReply) -> None:
-        """Raises TimeoutError when they do not read, OSError when they are gone."""
+    async def say(self, reply: Reply, seconds: float | None = None) -> None:
+        """Raises TimeoutError when they do not read within so many seconds, OSError when they are gone."""
         self._writer.write(msgspec.json.encode(reply) + b"\n")
-        async with asyncio.timeout(_SEND_SECONDS):
+        async with asyncio.timeout(seconds or _SEND_SECONDS):
             await self._writer.drain()
 
     async def speaks(self, seconds: float) -> bool:
@@ -172,6 +201,11 @@ class Caller:
         except TimeoutError:
             return False
         return True
+
+    async def leaves(self) -> None:
+        """Until they say anything, or hang up."""
+        with contextlib.suppress(OSError):
+            await self._reader.read(1)
 
     async def leave(self) -> None:
         self._writer.close()

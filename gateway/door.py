@@ -11,8 +11,11 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from gateway import inquiry
 from gateway.difference import Difference
 from gateway.errors import ConfigError
+from gateway.phrase import Failure as Failure
+from gateway.phrase import Name, Reply, Request
 from gateway.problems import Problem
 from gateway.status import AlarmEntry, Status
 
@@ -24,12 +27,7 @@ LEAST_INTERVAL = 0.1
 
 _MAX_PATH = 107  # sun_path has 108 bytes on Linux, and the last is a zero: unix(7)
 
-Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 Value: TypeAlias = bool | int | float | str
-
-
-class Request(msgspec.Struct, frozen=True, tag_field="ask", forbid_unknown_fields=True):
-    pass
 
 
 class AskStatus(Request, frozen=True, tag="status"):
@@ -68,11 +66,18 @@ class Watch(Request, frozen=True, tag="watch"):
     interval: Annotated[float, msgspec.Meta(ge=LEAST_INTERVAL, le=3600)] = 1.0
 
 
-AnyRequest: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge | Reload | Watch
-
-
-class Reply(msgspec.Struct, frozen=True, tag_field="answer"):
-    pass
+AnyRequest: TypeAlias = (
+    AskStatus
+    | AskTags
+    | AskAlarms
+    | Read
+    | Write
+    | Acknowledge
+    | Reload
+    | Watch
+    | inquiry.AnyQuestion
+    | inquiry.AnyErrand
+)
 
 
 class StatusReply(Reply, frozen=True, tag="status"):
@@ -144,15 +149,16 @@ class ReloadReply(Reply, frozen=True, tag="reload"):
     rules: Difference = Difference()
 
 
-class Failure(Reply, frozen=True, tag="error"):
-    """The request was not carried out."""
-
-    message: str
-    hint: str = ""
-
-
 AnyReply: TypeAlias = (
-    StatusReply | ReadingsReply | TagsReply | AlarmsReply | WriteReply | AcknowledgeReply | ReloadReply | Failure
+    StatusReply
+    | ReadingsReply
+    | TagsReply
+    | AlarmsReply
+    | WriteReply
+    | AcknowledgeReply
+    | ReloadReply
+    | inquiry.AnyAnswer
+    | Failure
 )
 
 

@@ -44,6 +44,8 @@ class Forwarder:
         self.online = False
         self.reason = "not tried yet"
         self.retries = 0
+        self.cut = ""
+        """Why it is cut off on purpose: then it is to it as if the far end could not be reached."""
         self._journal = journal
         self._clock = clock
         self._grown = journal.watch()
@@ -79,6 +81,8 @@ class Forwarder:
     async def replay(self, letters: Sequence[DeadLetter]) -> list[str]:
         """Sends dead letters again, beside all else. Returns of each why it is still refused, or nothing where it went
         through; what becomes of the letters is the journal's affair."""
+        if self.cut:
+            return [self.cut] * len(letters)
         return await self._handover.retry([letter.content for letter in letters])
 
     async def _pause(self, wait: int) -> None:
@@ -105,6 +109,8 @@ class Forwarder:
 
     async def _forward(self, work: Work) -> bool:
         """True if the sink took something."""
+        if self.cut:
+            raise ConnectionLost(self.cut)
         began = self._clock.monotonic()
         size = self._handover.size(work.stream)
         chunks = await self._journal.read(work.stream, work.start, work.stop, size)

@@ -74,6 +74,18 @@ def load(path: Path, source: Source | None = None) -> Configuration:
     return Configuration(site.site, site.cell, site.data, links, sinks, rules, site.http, site.journal, files)
 
 
+def site_of(path: Path) -> SiteSettings:
+    """The top of a configuration, without a look at its devices, sinks and rules. Raises InvalidConfiguration."""
+    report = Report()
+    root, _ = include.gather(path, report, None)
+    site = None if root is None else validate(SiteSettings, root, (), report)
+    if root is not None and site is not None:
+        _check_secrets(root, site, (), report)
+    if report or site is None:
+        raise InvalidConfiguration(report)
+    return site
+
+
 def _sinks(root: Node, report: Report) -> Iterator[SinkEntry]:
     for name, node in root.section("sinks").items():
         keys = ("sinks", name)

@@ -79,14 +79,14 @@ def write(names: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
 
 def cells(body: Mapping[str, object]) -> dict[str, str]:
     """The settings of a tag, as they stand in a configuration."""
-    made = {name: _cell(value) for name, value in body.items() if name != "range"}
+    made = {name: cell(value) for name, value in body.items() if name != "range"}
     limits = body.get("range")
     if isinstance(limits, list):
-        made["low"], made["high"] = map(_cell, limits)
+        made["low"], made["high"] = map(cell, limits)
     return made
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     match value:
         case None:
             return ""

@@ -22,6 +22,8 @@ examples:
   edgeward watch press-1/oil.pressure   see values as they change
   edgeward write press-1/run false      write a tag
   edgeward ack bearing-hot              acknowledge an alarm
+  edgeward journal status               what is on disk, who still has to get it, what was given up
+  edgeward drill outage --minutes 5     cut the sinks off on purpose, and see that every promise is kept
   edgeward reload                       apply a changed configuration, or say what is wrong with it
 
 The commands that ask a running gateway are for root and the user that it runs as. They find it by --socket or
@@ -33,6 +35,10 @@ URLS = "modbus://HOST[?unit=N], opc.tcp://HOST/PATH, mqtt://HOST[?topic=plant/#&
 VALUE = """\
 VALUE is read as JSON where it is a JSON scalar, and as text otherwise: true, 12.5, 7, open, '"7"' for the text 7.
 A negative number in scientific notation needs -- before the tag: edgeward write -- tank-1/offset -1e-3
+"""
+
+JOURNAL = """\
+While the gateway runs, it answers, and goes on with its work; where none runs, its files are opened.
 """
 
 _Commands = argparse._SubParsersAction  # argparse has no public name for what add_subparsers returns
@@ -66,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     _add_local(commands)
     _add_files(commands)
     _add_remote(commands)
+    _add_journal(commands)
+    _add_drill(commands)
     return top
 
 
@@ -127,6 +135,101 @@ def _add_remote(commands: _Commands[argparse.ArgumentParser]) -> None:
     commands.add_parser("reload", parents=[asking], help="apply a changed configuration without a restart")
 
 
+def _add_journal(commands: _Commands[argparse.ArgumentParser]) -> None:
+    journal = commands.add_parser("journal", help="look into what is kept on disk", epilog=JOURNAL)
+    works = journal.add_subparsers(title="works", metavar="WORK", dest="work", required=True)
+    place = _place()
+    works.add_parser("status", parents=[place], help="show what is kept, who still has to get it, what was given up")
+    verify = works.add_parser("verify", parents=[place], help="read all of it, and say what is broken")
+    verify.add_argument("--segment", type=_number, metavar="N", help="only the segment with this number")
+    _add_export(works.add_parser("export", parents=[place], help="write what is kept in the clear"))
+    letters = works.add_parser("dead-letters", help="see to what sinks refused for good")
+    _add_letters(letters.add_subparsers(title="works", metavar="WORK", dest="work", required=True), place)
+    works.add_parser("rotate-key", parents=[place], help="make a new key, and let the one before open nothing")
+    recovery = works.add_parser("recovery-key", help="make a key for the safe")
+    recovery.add_argument("--json", action="store_true", help="for programs")
+    recovery.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=Path("edgeward-recovery.key"), help="(%(default)s)"
+    )
+    journal.set_defaults(act=_journal)
+
+
+def _place() -> argparse.ArgumentParser:
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--json", action="store_true", help="for programs")
+    which = place.add_mutually_exclusive_group()
+    which.add_argument("--socket", type=Path, metavar="PATH", help="the control socket of the gateway")
+    which.add_argument("--config", type=Path, metavar="FILE", help="the configuration that the gateway runs")
+    which.add_argument("--data", type=Path, metavar="DIR", help="the data directory, where there is no configuration")
+    return place
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("--from", dest="since", type=_moment, metavar="T", help="what came in from then on")
+    export.add_argument(
+        "--to", dest="until", type=_moment, metavar="T", help="and before then: a time in UTC, or 2h ago"
+    )
+    export.add_argument("--tag", metavar="PATTERN", help="such as 'press-1/oil.*'")
+    export.add_argument("--device", metavar="D", help="such as press-1")
+    export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="JSON lines, or CSV of values only")
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it; shown unless given")
+    export.add_argument("--force", action="store_true", help="overwrite FILE")
+    export.add_argument(
+        "--recovery-key", type=Path, metavar="FILE", help="the private half, where the key is lost and no gateway runs"
+    )
+
+
+def _add_letters(works: _Commands[argparse.ArgumentParser], place: argparse.ArgumentParser) -> None:
+    show = works.add_parser("show", parents=[place], help="show one, and say what to do")
+    show.add_argument("id", type=_number, metavar="ID")
+    listing = works.add_parser("list", parents=[place], help="show all of them")
+    listing.add_argument("--sink", metavar="S", help="only those of this sink")
+    replay = works.add_parser("replay", parents=[place], help="send some to their sinks again")
+    drop = works.add_parser("drop", parents=[place], help="drop some for good")
+    drop.add_argument("--yes", action="store_true", help="do not ask")
+    for some in (replay, drop):
+        some.add_argument("ids", nargs="*", type=_number, metavar="ID")
+        some.add_argument("--all", action="store_true", help="all of them")
+        some.add_argument("--sink", metavar="S", help="all of this sink")
+
+
+def _add_drill(commands: _Commands[argparse.ArgumentParser]) -> None:
+    drill = commands.add_parser("drill", help="try in earnest what is promised")
+    kinds = drill.add_subparsers(title="kinds", metavar="KIND", required=True)
+    outage = kinds.add_parser("outage", help="cut sinks off on purpose, and watch")
+    outage.add_argument("--minutes", type=_minutes, required=True, metavar="N", help="0.1 to 1440")
+    outage.add_argument("--sink", action="append", default=[], metavar="S", help="only this one; may come again")
+    outage.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to write the report (drill-DATE)")
+    outage.add_argument("--yes", action="store_true", help="do not ask")
+    outage.add_argument("--json", action="store_true", help="for programs")
+    outage.add_argument("--socket", type=Path, metavar="PATH", help="the control socket of the gateway")
+    outage.add_argument("--config", type=Path, metavar="FILE", help="the configuration that the gateway runs")
+    outage.set_defaults(act=_drill)
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 1 << 62:
+        raise ValueError
+    return number
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= 1440:  # a day
+        raise argparse.ArgumentTypeError("a drill lasts more than 0 minutes, and 1440 at most")
+    return minutes
+
+
+def _moment(text: str) -> int:
+    from gateway.cli.export import moment
+
+    try:
+        return moment(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no time: write 2026-11-23T08:15:00Z, or 2h ago as 2h") from None
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
         from importlib.metadata import version
@@ -173,6 +276,18 @@ def _schema(options: argparse.Namespace) -> int:
     from gateway.cli import schema
 
     return schema.run()
+
+
+def _journal(options: argparse.Namespace) -> int:
+    from gateway.cli import journal
+
+    return journal.run(options)
+
+
+def _drill(options: argparse.Namespace) -> int:
+    from gateway.cli import drill
+
+    return drill.run(options)
 
 
 def _ask(options: argparse.Namespace) -> int:

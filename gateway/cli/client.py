@@ -15,13 +15,18 @@ import msgspec
 from gateway import door
 from gateway.door import AnyReply, AnyRequest, Failure
 from gateway.errors import ConfigError, GatewayError
+from gateway.inquiry import AnyErrand
 from gateway.log import printable
+from gateway.phrase import Reply
 
-_Reply = TypeVar("_Reply", bound=door.Reply)
+_Reply = TypeVar("_Reply", bound=Reply)
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 """Longer than any write or reload may take."""
+
+_ERRAND_SECONDS = 300.0
+"""Longer than anything takes between two replies."""
 
 _CONFIGURATIONS = ("edgeward.yaml", "edgeward.yml")
 
@@ -48,6 +53,19 @@ class Client:
     def watch(self, request: door.Watch) -> Iterator[door.ReadingsReply]:
         """Replies without end. Raises CallFailed when the gateway ends."""
         return self._replies(request, door.ReadingsReply, None)
+
+    def run(self, errand: AnyErrand) -> Iterator[Reply]:
+        """Replies, until it is done. Who lets go of them ends the errand. Raises CallFailed."""
+        return self._replies(errand, Reply, _ERRAND_SECONDS)
+
+    @property
+    def is_there(self) -> bool:
+        """Somebody listens, also if they would not listen to us."""
+        try:
+            self._connect().close()
+        except CallFailed as error:
+            return isinstance(error.__context__, PermissionError)
+        return True
 
     def _replies(self, request: AnyRequest, expected: type[_Reply], patience: float | None) -> Iterator[_Reply]:
         with self._connect() as connection, connection.makefile("rb") as lines:
@@ -96,10 +114,11 @@ def find(options: Namespace, environment: Mapping[str, str] = os.environ) -> Cli
         return Client(_socket_of(options.config))
     if path := environment.get("EDGEWARD_SOCKET"):
         return Client(Path(path))
-    return Client(_socket_of(_configuration()))
+    return Client(_socket_of(configuration()))
 
 
-def _configuration() -> Path:
+def configuration() -> Path:
+    """The one in the working directory. Raises CallFailed."""
     for name in _CONFIGURATIONS:
         if (path := Path(name)).is_file():
             return path

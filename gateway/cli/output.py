@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from gateway import files
 
@@ -32,5 +36,20 @@ def replace(path: Path, content: bytes) -> None:
             os.fchmod(file.fileno(), mode)
         new.replace(path)
         files.sync(path.parent)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+@contextmanager
+def private(path: Path) -> Iterator[BinaryIO]:
+    """A file that only its owner may read, and that is there once it is whole. Raises OSError."""
+    path = Path(os.path.realpath(path))
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # known before it is there: Ctrl-C comes at any moment
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
     finally:
         new.unlink(missing_ok=True)

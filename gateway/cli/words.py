@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from gateway.clock import SECOND, SystemClock
 from gateway.door import TagReading
 from gateway.log import printable
@@ -36,6 +38,11 @@ def ago(time: int | None) -> str:
     return span((SystemClock().now() - time) / SECOND) if time else NOTHING
 
 
+def date(time: int) -> str:
+    """`2026-11-23 08:15:00`, UTC, of a time in nanoseconds; 0 is nothing."""
+    return f"{datetime.fromtimestamp(time // SECOND, UTC):%Y-%m-%d %H:%M:%S}" if time else NOTHING
+
+
 def value(given: bool | int | float | str | None) -> str:
     """As it would be written in the configuration; floats with seven digits."""
     match given:
@@ -53,6 +60,11 @@ def value(given: bool | int | float | str | None) -> str:
 
 def count(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.1f}"
+
+
+def counted(number: float, plural: str) -> str:
+    """`1 segment`, `2,000 segments`."""
+    return f"{count(number)} {plural[:-1] if number == 1 else plural}"
 
 
 def size(number: float) -> str:

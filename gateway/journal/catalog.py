@@ -92,6 +92,7 @@ _dead_letter = Table(
     Column("points", Integer, nullable=False),
     Column("key", Integer, nullable=False),
     Column("body", BLOB, nullable=False),
+    sqlite_autoincrement=True,  # people name letters by their number: it is never another one's
 )
 _field = Table(
     "field",
@@ -141,7 +142,7 @@ _offset = Table(
     Column("estimated", Integer, nullable=False),
 )
 
-_SUM = "sum"
+_SUM, _REBUILT = "sum", "rebuilt"
 """The name under which the catalogue's checksum stands."""
 
 _MOST_LOSSES = 10_000
@@ -244,9 +245,12 @@ class Catalog:
     """Owned by one thread. Its pages bear no checksums, so that it bears one itself over all that decides what is sent:
     a range that has changed on the disk would otherwise lose values, and nobody would know."""
 
-    def __init__(self, path: Path, keys: KeyRing) -> None:
-        """Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed
-        then. Raises CatalogBroken, `sqlalchemy.exc.DatabaseError` when what is there is damaged."""
+    def __init__(self, path: Path, keys: KeyRing, is_rebuilt: bool = False) -> None:
+        """`is_rebuilt` is remembered until it is known again how the sinks stand, whoever opens it in between.
+
+        Raises ConfigError when the journal was begun with another key, or by a newer Edgeward; nothing is changed then.
+        Raises CatalogBroken, `sqlalchemy.exc.DatabaseError` when what is there is damaged.
+        """
         self._engine = sqlite.own(path)
         self._keys = keys
         self._seal = Seal.fresh()
@@ -257,6 +261,10 @@ class Catalog:
                 _metadata.create_all(connection)
                 _verify(connection)
                 _check(connection, keys, self._seal)
+                if is_rebuilt:
+                    _put(connection, _REBUILT, b"")
+                rebuilt = connection.scalar(select(_about.c.name).where(_about.c.name == _REBUILT))
+                self.is_rebuilt = rebuilt is not None
         except (GatewayError, DatabaseError):
             self._engine.dispose()  # or else what is put in its place would lose its log to this one
             raise
@@ -324,15 +332,19 @@ class Catalog:
         gone: Sequence[int] = (),
         reach: Reach | None = None,
     ) -> None:
-        """On disk when this returns: how the sinks stand, dead letters that are new and (by id) those that are gone,
-        losses, and how far the journal has come: should a file decay that a crash left open, it is known what it had,
-        and no number is given out again."""
+        """On disk when this returns: how the sinks stand, dead letters that are new or have another reason now and (by
+        id) those that are gone, losses, and how far the journal has come: should a file decay that a crash left open,
+        it is known what it had, and no number is given out again."""
         if letters and not self._key_id:
             self._key_id = self._add_key()
         with self._change() as connection:
             _write(connection, list(standings))
+            if standings and self.is_rebuilt:
+                connection.execute(delete(_about).where(_about.c.name == _REBUILT))
+                self.is_rebuilt = False
             if letters:
-                connection.execute(insert(_dead_letter), [self._sealed(letter) for letter in letters])
+                rows = [self._sealed(letter) for letter in letters]
+                connection.execute(insert(_dead_letter).prefix_with("OR REPLACE"), rows)
             for id_ in gone:
                 connection.execute(delete(_dead_letter).where(_dead_letter.c.id == id_))
             _enter(connection, losses)
@@ -352,8 +364,7 @@ class Catalog:
 
     def offsets(self) -> list[Offset]:
         with self._engine.connect() as connection:
-            rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
-            return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
+            return _offsets(connection)
 
     def add_offset(self, offset: Offset) -> None:
         """For good; to add it twice changes nothing."""
@@ -383,13 +394,27 @@ class Catalog:
             rows = connection.execute(wanted.where(_loss.c.told == 0) if untold else wanted)
             return [(row.id, _loss_of(row)) for row in rows]
 
+    def latest_losses(self, most: int) -> list[Loss]:
+        """The end of the drop ledger, the newest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_loss).order_by(_loss.c.id.desc()).limit(most))
+            return [_loss_of(row) for row in rows]
+
     def mark_told(self, ids: Sequence[int]) -> None:
         with self._change() as connection:
             connection.execute(update(_loss).where(_loss.c.id.in_(ids)).values(told=1))
 
-    def dead_letters(self) -> list[DeadLetter]:
+    def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
+        """By their ids, from the first above `after` on; not more than `most`, if that is not negative."""
+        wanted = select(_dead_letter).where(_dead_letter.c.id > after).order_by(_dead_letter.c.id).limit(most)
         with self._engine.connect() as connection:
-            return [self._letter(connection, row) for row in connection.execute(select(_dead_letter))]
+            return [self._letter(connection, row) for row in connection.execute(wanted)]
+
+    def letter_counts(self) -> dict[str, int]:
+        """How many letters each sink has."""
+        wanted = select(_dead_letter.c.sink, func.count()).group_by(_dead_letter.c.sink)
+        with self._engine.connect() as connection:
+            return {sink: number for sink, number in connection.execute(wanted)}
 
     def _letter(self, connection: Connection, row: Row[tuple[object, ...]]) -> DeadLetter:
         stream = Stream(row.stream)
@@ -409,6 +434,7 @@ class Catalog:
     def _sealed(self, letter: DeadLetter) -> dict[str, object]:
         body = msgspec.msgpack.encode(_Body(letter.reason, letter.content))
         return {
+            "id": letter.id or None,
             "sink": letter.sink,
             "stream": letter.stream,
             "time": letter.time,
@@ -435,12 +461,11 @@ class Catalog:
             _put(connection, "key", self._seal.wrap(keys))
         self._keys = keys
 
-    @property
-    def is_settled(self) -> bool:
-        """Everything was wrapped with the current key when it was last rotated."""
+    def is_settled(self, keys: KeyRing) -> bool:
+        """Everything is wrapped with the current key of `keys`."""
         with self._engine.connect() as connection:
             mark = connection.scalar(select(_about.c.value).where(_about.c.name == "key"))
-        return self._keys.is_current(mark or b"")
+        return keys.is_current(mark or b"")
 
     def field_types(self, sink: str) -> list[FieldType]:
         with self._engine.connect() as connection:
@@ -491,6 +516,23 @@ def _sum(connection: Connection) -> bytes:
         for row in connection.execute(wanted if table is not _about else wanted.where(_about.c.name != _SUM)):
             total.update(msgspec.msgpack.encode(tuple(row)))
     return total.digest()
+
+
+def offsets_of(path: Path) -> list[Offset]:
+    """What a catalogue that no key opens any more says of the clocks; nothing where it cannot be read."""
+    engine = sqlite.own(path)
+    try:
+        with engine.connect() as connection:
+            return _offsets(connection)
+    except DatabaseError:
+        return []
+    finally:
+        engine.dispose()
+
+
+def _offsets(connection: Connection) -> list[Offset]:
+    rows = connection.execute(select(_offset).order_by(_offset.c.boot, _offset.c.since))
+    return [Offset(row.boot, row.since, row.nanoseconds, bool(row.estimated)) for row in rows]
 
 
 def _check(connection: Connection, keys: KeyRing, seal: Seal) -> None:

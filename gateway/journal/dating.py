@@ -7,7 +7,7 @@ came in before; until then such chunks are not given out. So no time that has be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -54,6 +54,10 @@ class Offsets:
         if not known or known[-1].since < offset.since:
             known.append(offset)
 
+    def __iter__(self) -> Iterator[Offset]:
+        for offsets in list(self._boots.values()):
+            yield from tuple(offsets)
+
     def knows(self, boot: str) -> bool:
         return boot in self._boots
 
@@ -74,6 +78,13 @@ class Offsets:
         if offset is None:
             return None
         return Dating(origin.time - origin.monotonic - offset.nanoseconds, offset.estimated)
+
+
+class Guesses(Offsets):
+    """Where nobody can tell yet, the wall clock as it was, in doubt: for those who want to see all that is there."""
+
+    def dating(self, origin: Origin) -> Dating:
+        return super().dating(origin) or Dating(0, estimated=True)
 
 
 @dataclass(frozen=True, slots=True)

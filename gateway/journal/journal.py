@@ -21,7 +21,7 @@ from gateway.journal.calendar import Calendar, Stamp
 from gateway.journal.catalog import DeadLetter, FieldType, Head, Loss, Standing
 from gateway.journal.chunk import TELEMETRY, Chunk, Stream, by_stream
 from gateway.journal.delivery import Delivery
-from gateway.journal.keys import KeyRing, save
+from gateway.journal.keys import KeyRing, generate, save
 from gateway.journal.lane import Lane
 from gateway.journal.ranges import OPEN_END, Ranges
 from gateway.journal.store import FAILURES, Batch, Store
@@ -78,14 +78,17 @@ class Journal:
         """Replaced as a whole when a sink joins, so that whoever goes through it may wait in between."""
         self._heads: dict[Stream, Head] = {}
         self._leaving: set[str] = set()
+        self._turning = asyncio.Lock()
         self._upkeep = Upkeep(self, settings)
 
-    async def open(self, sinks: Iterable[str]) -> None:
-        """Raises `FAILURES` or ConfigError when the store cannot be used at all."""
+    async def open(self, sinks: Iterable[str] | None) -> None:
+        """For `sinks`, or as it is: then nobody joins or leaves. Raises `FAILURES` or ConfigError when the store cannot
+        be used at all."""
         arguments = (self._directory, self.keys, self._settings.segment_bytes)
         self.store = await self.own(lambda: Store(*arguments))
         now = self._clock.now()
-        self.deliveries, self._notes.losses = await self.own(lambda: _deliveries(self.store, set(sinks), now))
+        members = None if sinks is None else set(sinks)
+        self.deliveries, self._notes.losses = await self.own(lambda: _deliveries(self.store, members, now))
         self._heads = dict(self.store.heads)
         self.calendar = Calendar(self._clock, self.store.offsets, self._settings.wait_for_clock)
         self._notes.is_dirty = True
@@ -287,7 +290,7 @@ class Journal:
             chunks = await self.own(lambda: self.store.fetch_open(stream, start, stop, most_points))
             if chunks:
                 return chunks
-        return await self._peruse(lambda: self.store.fetch_closed(stream, start, stop, most_points))
+        return await self.peruse(lambda: self.store.fetch_closed(stream, start, stop, most_points))
 
     def settle(
         self, sink: str, chunks: Sequence[Chunk], letters: Mapping[int, Sequence[DeadLetter]] | None = None
@@ -325,9 +328,25 @@ class Journal:
     def _parts(self, sink: str) -> list[Delivery]:
         return [self.deliveries[sink, stream] for stream in Stream]
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """What is not on disk yet: points, and about how many bytes they take up in memory."""
+        return self._scans.points + self._events.points, self._scans.bytes
+
     async def dead_letters(self) -> list[DeadLetter]:
         """All of them, those not yet on disk included; these have no id yet."""
         return await self.own(self.store.dead_letters) + self._notes.letters
+
+    async def letters_after(self, id: int, most: int) -> list[DeadLetter]:
+        """Those on disk that are not redeemed, from the first above `id` on; some of `most`."""
+        letters = await self.own(lambda: self.store.dead_letters(id, most))
+        gone = set(self._notes.gone)
+        return [letter for letter in letters if letter.id not in gone]
+
+    def renew(self, letters: Iterable[DeadLetter]) -> None:
+        """Dead letters that are on disk were refused again, for the reason that they bear now."""
+        self._notes.letters.extend(letters)
+        self._notes.is_dirty = True
 
     def redeem(self, letters: Iterable[DeadLetter], delivered: bool) -> None:
         """Dead letters that are on disk were delivered after all, or are dropped."""
@@ -359,14 +378,42 @@ class Journal:
 
     # Keys
 
+    @property
+    def is_turning(self) -> bool:
+        return self._turning.locked()
+
+    async def rotate(self, tell: Callable[[int, int], None]) -> None:
+        """A new key wraps everything, and what was before opens nothing any more. `tell` hears how many segments are
+        done, of how many. Raises `FAILURES`, as `turn` does."""
+        async with self._turning:
+            await self._turn(self.keys.rotated(generate()), tell)
+
+    async def resume(self) -> None:
+        """Ends a rotation that a crash interrupted, or that the configuration asks for. Raises `FAILURES`."""
+        if not self.keys.previous or self.is_turning:
+            return
+        async with self._turning:
+            if await self.own(lambda: self.store.is_settled(self.keys)):
+                self.keys = self.keys.settled()
+            else:
+                await self._turn(self.keys)
+
     async def turn(self, keys: KeyRing) -> None:
         """Everything is wrapped with the current key of `keys`; when this returns, the others are not needed any more.
         Raises `FAILURES`: then they are, and it is done again by itself."""
+        async with self._turning:
+            await self._turn(keys)
+
+    async def _turn(self, keys: KeyRing, tell: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """One at a time: two would take each other's keys for those that nobody needs."""
         await self.own(lambda: save(keys))
         self.keys = keys
         await self.own(lambda: self.store.adopt(keys))
-        for number in list(self.store.closed):
-            await self._peruse(lambda number=number: self.store.rewrap(number))  # type: ignore[misc]
+        numbers = list(self.store.closed)
+        for done, number in enumerate(numbers):
+            tell(done, len(numbers))
+            await self.peruse(lambda number=number: self.store.rewrap(number))  # type: ignore[misc]
+        tell(len(numbers), len(numbers))
         await self.own(lambda: self.store.finish(keys))
         self.keys = keys.settled()
         await self.own(lambda: save(self.keys))
@@ -406,7 +453,7 @@ class Journal:
 
     async def remove(self, number: int) -> None:
         """With it goes how the deliveries stand, and what they have lost. Raises `FAILURES`."""
-        await self._peruse(lambda: self.store.forget(number))
+        await self.peruse(lambda: self.store.forget(number))
         losses, self._notes.losses = self._notes.losses, []
         standings = [delivery.standing() for delivery in self.deliveries.values()]
         try:
@@ -420,7 +467,7 @@ class Journal:
         """On the thread that owns the files."""
         return await asyncio.get_running_loop().run_in_executor(self._owner, call)
 
-    async def _peruse(self, call: Callable[[], _T]) -> _T:
+    async def peruse(self, call: Callable[[], _T]) -> _T:
         """On the thread that reads closed segments."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, call)
 
@@ -475,22 +522,29 @@ def _call(durable: Iterable[Callable[[], None]]) -> None:
             _log.exception("a source could not be acknowledged")
 
 
-def _deliveries(store: Store, sinks: set[str], now: int) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
+def _deliveries(
+    store: Store, sinks: set[str] | None, now: int
+) -> tuple[dict[tuple[str, Stream], Delivery], list[Loss]]:
     """As they stood, brought up to what is on disk now; and what they have lost by it."""
     deliveries = {(s.sink, s.stream): Delivery(s, store.heads[s.stream]) for s in store.standings()}
-    for sink in sinks:
+    for sink in sinks or ():
         for stream in Stream:
             deliveries.setdefault((sink, stream), _begin(store, sink, stream))
-    losses: list[Loss] = []
+    losses = [loss for delivery in deliveries.values() for loss in _settle_holes(store, delivery, now)]
+    if sinks is not None:
+        _assign(deliveries, sinks)
+    return deliveries, losses
+
+
+def _assign(deliveries: dict[tuple[str, Stream], Delivery], sinks: set[str]) -> None:
+    """What is still to come is for `sinks`, and for no other."""
     for (sink, _), delivery in deliveries.items():
-        losses += _settle_holes(store, delivery, now)
         if sink in sinks:
             delivery.rejoin()
         else:
             delivery.leave()
     for sink in {sink for sink, _ in deliveries} - sinks:
         _log.warning("sink %s is not configured any more; what it has pending is kept", sink)
-    return deliveries, losses
 
 
 def _begin(store: Store, sink: str, stream: Stream) -> Delivery:

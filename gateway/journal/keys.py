@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -33,6 +34,13 @@ _MOST_KEYS = 8
 
 class SealBroken(GatewayError):
     """What is sealed was changed, moved to another place, or belongs to another key. Give it up and say so."""
+
+
+class Opener(Protocol):
+    """Whatever opens segments."""
+
+    def data_key(self, facts: Mapping[str, bytes]) -> bytes:
+        """Out of what a segment says of itself. Raises SealBroken."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,6 +66,9 @@ class KeyRing:
                 continue
         raise SealBroken("the data key was wrapped with another key")
 
+    def data_key(self, facts: Mapping[str, bytes]) -> bytes:
+        return self.unwrap(facts.get("key", b""))
+
     def is_current(self, wrapped: bytes) -> bool:
         try:
             aes_key_unwrap(self.current, wrapped)
@@ -82,6 +93,26 @@ class KeyRing:
         public = once.public_key().public_bytes_raw()
         shared = once.exchange(X25519PublicKey.from_public_bytes(self.recovery))
         return public + aes_key_wrap(_agreed(shared, public), data_key)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RecoveryKey:
+    """The private half of a recovery key."""
+
+    private: bytes
+
+    def data_key(self, facts: Mapping[str, bytes]) -> bytes:
+        if "recovery" not in facts:
+            raise SealBroken("it was kept without a recovery key")
+        return recover(self.private, facts["recovery"])
+
+
+def read_recovery(path: Path) -> RecoveryKey:
+    """The private half in the file `path`. Raises ConfigError."""
+    keys = _read(path)
+    if len(keys) != 1:
+        raise ConfigError(f"{path} holds {len(keys)} keys; the private half of a recovery key is one")
+    return RecoveryKey(keys[0])
 
 
 def recover(private: bytes, wrapped: bytes) -> bytes:

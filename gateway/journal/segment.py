@@ -25,14 +25,14 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from gateway import files
 from gateway.journal import sqlite
 from gateway.journal.chunk import Chunk, Stream, unpack, unpack_events
 from gateway.journal.codec import CodecError
-from gateway.journal.dating import Dating, Offsets, Origin
-from gateway.journal.keys import KeyRing, SealBroken
+from gateway.journal.dating import RIGHT, Dating, Offsets, Origin
+from gateway.journal.keys import KeyRing, Opener, SealBroken
 from gateway.journal.seal import Seal
 from gateway.model import Schema
 
@@ -123,6 +123,18 @@ class Record:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A chunk as it lies there: sealed at `time` by the wall clock of its boot, and why it cannot be read, if so. What
+    is said of a broken one is not to be trusted, but for its number."""
+
+    seq: int
+    points: int
+    total: int
+    time: int
+    broken: str
+
+
 class Segment:
     """Owned by one thread. `create` makes a file to append to; `recover` closes what a crash left open; `read` opens a
     closed one."""
@@ -131,6 +143,8 @@ class Segment:
         self.name = name
         self.path = path
         self.boot = boot
+        self.obstacle = ""
+        """Why nothing in it can be opened, if so."""
         self._engine = engine
         self._seal = seal
         self._schemas: dict[int, Schema] = {}
@@ -154,19 +168,24 @@ class Segment:
         return cls(name, path, engine, seal, boot)
 
     @classmethod
-    def read(cls, name: Name, path: Path, keys: KeyRing) -> Segment:
+    def read(cls, name: Name, path: Path, keys: Opener) -> Segment:
         """One whose data key does not open has chunks that are broken, and counts that are not."""
         engine = sqlite.peruse(path)
         facts: dict[str, bytes] = {}
+        seal, obstacle = None, ""
         try:
             facts = _facts(engine)
-            seal = Seal.unwrap(keys, facts.get("key", b""))
-        except OperationalError:
-            engine.dispose()
-            raise
-        except (SealBroken, DatabaseError):
-            seal = None
-        return cls(name, path, engine, seal, facts.get("boot", b"").decode(errors="replace"))
+            seal = Seal(keys.data_key(facts))
+        except SealBroken as error:
+            obstacle = str(error)
+        except DatabaseError as error:
+            if sqlite.is_sick(error):
+                engine.dispose()
+                raise
+            obstacle = f"the file cannot be read: {error.orig}"
+        segment = cls(name, path, engine, seal, facts.get("boot", b"").decode(errors="replace"))
+        segment.obstacle = obstacle
+        return segment
 
     @staticmethod
     def recover(path: Path) -> Mark | None:
@@ -288,11 +307,13 @@ class Segment:
 
     def fetch(self, start: int, stop: int, most_points: int, offsets: Offsets) -> list[Chunk]:
         """Chunks from `start` on, in order, at least one where there is one; but none whose time is not known yet.
-        Raises `sqlalchemy.exc.DatabaseError`."""
+        Raises CodecError, `sqlalchemy.exc.DatabaseError`."""
         chunks: list[Chunk] = []
         points = 0
         with self._engine.connect() as connection:
             for row in connection.execute(_range(start, stop)):
+                if None in row:
+                    raise CodecError("a row is damaged")
                 when = offsets.dating(self._origin(row))
                 if when is None:
                     break
@@ -313,6 +334,29 @@ class Segment:
             lost.append(Chunk(self.name.stream, seq, mark.size(seq), broken=_DAMAGED))
         return lost
 
+    def look(self, start: int, stop: int, most_points: int) -> list[Look]:
+        """Chunks from `start` on, in order, each opened and decoded; at least one where there is one. Raises
+        `sqlalchemy.exc.DatabaseError`."""
+        looks: list[Look] = []
+        points = 0
+        with self._engine.connect() as connection:
+            for row in connection.execute(_range(start, stop)):
+                looks.append(self._look(row))
+                points += looks[-1].points
+                if points >= most_points:
+                    break
+        return looks
+
+    def _look(self, row: Row[tuple[object, ...]]) -> Look:
+        """A flipped bit may make text of a number."""
+        facts = (row.seq, row.points, row.total, row.time)
+        if not all(isinstance(fact, int) for fact in facts):
+            return Look(row.seq, 0, 0, 0, "a chunk was changed or moved")
+        chunk = self._open(row, RIGHT)
+        held = len(chunk.events) + sum(rows.points for rows in chunk.rows)
+        miscount = "" if held == row.points else f"it holds {held} points instead of {row.points}"
+        return Look(*facts, chunk.broken or miscount)
+
     def _schema_of(self, number: int) -> Schema:
         """Raises CodecError, SealBroken."""
         if number not in self._schemas:
@@ -328,7 +372,7 @@ class Segment:
         """Chunk `seq`; None where it cannot be read."""
         row = None
         with _damage_suppressed(), self._engine.connect() as connection:
-            row = connection.execute(select(_chunk).where(_chunk.c.seq == seq)).first()
+            row = connection.execute(_range(seq, seq + 1)).first()
         return None if row is None or None in row else row
 
     def mark(self) -> Mark | None:
@@ -375,10 +419,9 @@ def _damage_suppressed() -> Iterator[None]:
     """But not the errors of a sick disk: what cannot be read now is not lost for it."""
     try:
         yield
-    except OperationalError:
-        raise
-    except DatabaseError:
-        return
+    except DatabaseError as error:
+        if sqlite.is_sick(error):
+            raise
 
 
 def _each(engine: Engine, queries: Iterable[Select[tuple[object, ...]]]) -> list[dict[str, object]]:
@@ -398,9 +441,10 @@ def _facts(engine: Engine) -> dict[str, bytes]:
 
 
 def _range(start: int, stop: int) -> Select[tuple[object, ...]]:
+    alone = _chunk.c.seq == start  # or else the next page would be looked at, which may be damaged
     return (
         select(_chunk)
-        .where(_chunk.c.seq >= start, _chunk.c.seq < stop)
+        .where(alone if stop == start + 1 else (_chunk.c.seq >= start) & (_chunk.c.seq < stop))
         .order_by(_chunk.c.seq)
         .execution_options(stream_results=True, max_row_buffer=8)
     )

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from gateway.errors import ConfigError
@@ -75,6 +76,12 @@ def checkpoint(engine: Engine, mode: str = "PASSIVE") -> None:
     """Moves the write-ahead log into the file."""
     with engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA wal_checkpoint({mode})")
+
+
+def is_sick(error: DatabaseError) -> bool:
+    """The disk does not answer, which is no word about what is on it; any other error tells of damage."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return isinstance(error, OperationalError) and (code is None or code & 0xFF != sqlite3.SQLITE_ERROR)
 
 
 def _engine(path: Path, options: str, pragmas: tuple[str, ...]) -> Engine:

@@ -18,6 +18,7 @@ from pathlib import Path
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from gateway import files
+from gateway.journal import sqlite
 from gateway.journal.catalog import Catalog, CatalogBroken, DeadLetter, Entry, FieldType, Head, Loss, Reach, Standing
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
@@ -60,14 +61,16 @@ class Store:
         self._keys = keys
         self._segment_bytes = segment_bytes
         self._reserve = directory / "reserve"
-        self.is_rebuilt = False
-        """The catalogue was lost or broken and is a new one: what each sink has is not known any more."""
         self._catalog = self._open_catalog(directory / "catalog.db")
+        self.is_rebuilt = self._catalog.is_rebuilt
+        """The catalogue was lost or broken and is a new one: what each sink has is not known any more."""
         self._readers: OrderedDict[int, Segment] = OrderedDict()
         self.age = self._catalog.age()
         """How long the gateway has run in all, nanoseconds; whoever has a clock moves it on."""
         self.offsets = Offsets(self._catalog.offsets())
         self.closed = self._catalog.segments()
+        self.missing: dict[int, Entry] = {}
+        """Segments that the catalogue knew at the start, and whose files were gone."""
         self._reconcile()
         self.heads = {stream: Head() for stream in Stream} | self._catalog.heads()
         self.open_from = dict(self.heads)
@@ -79,20 +82,19 @@ class Store:
 
     def _open_catalog(self, path: Path) -> Catalog:
         """A broken one is set aside. What it knew is in the segments, but for how far each sink was."""
-        self.is_rebuilt = not path.exists() and bool(self._names())
+        is_lost = not path.exists() and bool(self._names())
         try:
-            return Catalog(path, self._keys)
+            return Catalog(path, self._keys, is_lost)
         except OperationalError:
             self._reserve.unlink(missing_ok=True)  # the disk may be full
-            return Catalog(path, self._keys)
+            return Catalog(path, self._keys, is_lost)
         except (CatalogBroken, DatabaseError) as error:
             _log.error("%s is broken (%s) and is set aside", path, error)
             for suffix in ("", "-wal"):
                 broken = path.with_name(path.name + suffix)
                 if broken.exists():
                     broken.rename(broken.with_name(f"{broken.name}.broken"))
-            self.is_rebuilt = bool(self._names())
-            return Catalog(path, self._keys)
+            return Catalog(path, self._keys, bool(self._names()))
 
     # Room
 
@@ -221,9 +223,18 @@ class Store:
     # Reading
 
     def fetch_open(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
-        """From the open segment; nothing when it has just been closed."""
+        """From the open segment; nothing when it has just been closed. One that is damaged is closed, because a closed
+        one can be read around its damage."""
         segment = self._open.get(stream)
-        return [] if segment is None else segment.fetch(start, stop, most_points, self.offsets)
+        if segment is None:
+            return []
+        try:
+            return segment.fetch(start, stop, most_points, self.offsets)
+        except DatabaseError as error:
+            if sqlite.is_sick(error):
+                raise
+            self.rotate(stream)
+            return []
 
     def fetch_closed(self, stream: Stream, start: int, stop: int, most_points: int) -> list[Chunk]:
         """From the closed segment that has chunk `start`. What is damaged comes back as broken chunks. Raises
@@ -234,9 +245,9 @@ class Store:
                 stop = min(stop, mark.stop)
                 try:
                     chunks = segment.fetch(start, stop, most_points, self.offsets)
-                except OperationalError:
-                    raise  # the disk is sick, which is no word about what is on it
-                except (DatabaseError, CodecError):
+                except (DatabaseError, CodecError) as error:
+                    if isinstance(error, DatabaseError) and sqlite.is_sick(error):
+                        raise
                     chunks = []
                 if chunks and chunks[0].seq <= start:
                     return [replace(c, points=mark.size(c.seq)) if c.broken else c for c in chunks]
@@ -249,6 +260,18 @@ class Store:
         while len(self._readers) > _READERS:
             self._readers.popitem(last=False)[1].abandon()
         return segment
+
+    def reopened(self, number: int) -> Segment | None:
+        """For the reader: a closed segment as the disk has it now, and nothing remembered of it. Whoever asks lets go
+        of it."""
+        entry = self.closed.get(number)
+        if entry is None:
+            return None
+        name = Name(entry.stream, number)
+        return Segment.read(name, self._path(name), self._keys)
+
+    def open_segments(self) -> dict[int, Segment]:
+        return {segment.name.number: segment for segment in self._open.values()}
 
     # Accounting
 
@@ -282,8 +305,11 @@ class Store:
     ) -> None:
         self._catalog.settle(standings, letters, losses, gone, Reach(self.age, self.heads))
 
-    def dead_letters(self) -> list[DeadLetter]:
-        return self._catalog.dead_letters()
+    def dead_letters(self, after: int = 0, most: int = -1) -> list[DeadLetter]:
+        return self._catalog.dead_letters(after, most)
+
+    def letter_counts(self) -> dict[str, int]:
+        return self._catalog.letter_counts()
 
     def field_types(self, sink: str) -> list[FieldType]:
         return self._catalog.field_types(sink)
@@ -296,6 +322,9 @@ class Store:
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
         return self._catalog.losses(untold)
+
+    def latest_losses(self, most: int) -> list[Loss]:
+        return self._catalog.latest_losses(most)
 
     def mark_told(self, ids: Sequence[int]) -> None:
         self._catalog.mark_told(ids)
@@ -324,26 +353,38 @@ class Store:
     def adopt(self, keys: KeyRing) -> None:
         """The current key of `keys` wraps from now on. What was wrapped before is wrapped anew by `rewrap`, segment by
         segment, and at last by `finish`; the open ones are closed for it."""
-        for stream in list(self._open):
-            self.rotate(stream)
+        if keys.current != self._keys.current:  # or else they were begun with it
+            for stream in list(self._open):
+                self.rotate(stream)
         self._keys = keys
 
     def finish(self, keys: KeyRing) -> None:
-        """The catalogue comes last: what it says its key is, opens everything."""
+        """The catalogue comes last: what it says its key is, opens everything. Raises OSError while a segment could not
+        be closed: it still needs its key."""
+        if self._left:
+            raise OSError(
+                errno.EBUSY, "a segment is not closed yet", str(self._path(next(iter(self._left.values()))[0]))
+            )
         self._catalog.rewrap(keys)
         self._keys = keys.settled()
 
-    @property
-    def is_settled(self) -> bool:
-        """Nothing needs another than the current key."""
-        return self._catalog.is_settled
+    def is_settled(self, keys: KeyRing) -> bool:
+        """Nothing needs another than the current key of `keys`."""
+        return self._catalog.is_settled(keys)
 
     def rewrap(self, number: int) -> None:
-        """For the reader: the data key of a closed segment, wrapped with the current key. It may be gone by now."""
+        """For the reader: the data key of a closed segment, wrapped with the current key. It may be gone by now. One
+        that is damaged where its key stands has nothing to wrap, and stops nobody."""
         entry = self.closed.get(number)
-        if entry is not None:
-            self.forget(number)
+        if entry is None:
+            return
+        self.forget(number)
+        try:
             Segment.rewrap(self._path(Name(entry.stream, number)), self._keys)
+        except OperationalError:
+            raise
+        except DatabaseError as error:
+            _log.error("the key of segment %d cannot be wrapped anew: %s", number, error.orig)
 
     # Housekeeping
 
@@ -354,6 +395,13 @@ class Store:
             with suppress(FileNotFoundError):
                 total += self._path(Name(entry.stream, number)).stat().st_size
         return total + sum(segment.size() for segment in self._open.values())
+
+    def size_of(self, name: Name) -> int:
+        """Bytes of one segment, without its write-ahead log; 0 where it is gone."""
+        try:
+            return self._path(name).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def remove(self, number: int, standings: Iterable[Standing] = (), losses: Iterable[Loss] = ()) -> None:
         """The catalogue first and the file after: what a crash leaves in between is found at the next start. On a full
@@ -393,7 +441,7 @@ class Store:
         for number in sorted(set(self.closed) - set(names)):
             _log.error("segment %d is in the catalogue but its file is gone", number)
             self._catalog.remove_segment(number)
-            del self.closed[number]
+            self.missing[number] = self.closed.pop(number)
         for number, name in names.items():
             if number not in self.closed:
                 self._close(name, self._recover_in_need(name))
@@ -406,9 +454,9 @@ class Store:
             if mark is not None and mark.first <= known.seq <= mark.stop and mark.total(known.seq) != known.total:
                 raise CodecError("its totals are not those that the catalogue knows")
             return mark
-        except OperationalError:
-            raise
         except (DatabaseError, CodecError) as error:
+            if isinstance(error, DatabaseError) and sqlite.is_sick(error):
+                raise
             _log.error("%s is broken (%s): what can be read of it is kept", path, error)
             first = max((mark.stop for _, mark in self._marks(name.stream)), default=0)
             return Segment.rebuild(name, path, self._keys, range(first, max(first, known.seq) + _UNKNOWN))

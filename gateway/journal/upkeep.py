@@ -93,14 +93,7 @@ class Upkeep:
         await self._journal.own(self._journal.store.rest)
 
     async def _rewrap(self) -> None:
-        """A rotation of keys that a crash interrupted, or that the configuration asks for."""
-        journal = self._journal
-        if not journal.keys.previous:
-            return
-        if await journal.own(lambda: journal.store.is_settled):
-            journal.keys = journal.keys.settled()
-        else:
-            await journal.turn(journal.keys)
+        await self._journal.resume()
 
     async def _retire(self) -> None:
         """By the time that the gateway has run, which no setting of a clock can change."""

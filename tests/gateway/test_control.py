@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import pwd
@@ -29,6 +30,20 @@ def _fake_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 async def lives(gate: Gate) -> None:
     """The gateway still answers."""
     assert (await gate.ask(ask="read", tag="press-1/run"))["answer"] == "readings"
+
+
+@pytest.mark.parametrize("turns", [0, 2, 3, 4, 5])  # after one turn asyncio itself leaves them open
+async def test_caller_who_comes_as_the_gateway_ends(tmp_path: Path, turns: int) -> None:
+    """Accepted, and then nobody was there to be asked."""
+    async with running(tmp_path) as gate:
+        callers = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for caller in callers:
+            caller.connect(str(gate.control.path))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    gc.collect()
+    for caller in callers:
+        caller.close()
 
 
 # What it answers

@@ -60,3 +60,19 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     with pytest.raises(CallFailed, match="you may not talk to the gateway"):
         Client(tmp_path / "s").ask(AskStatus(), StatusReply)
+
+
+def test_whether_somebody_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s"
+    assert not Client(path).is_there
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        assert not Client(path).is_there  # left by a gateway that is no more
+        listening.listen()
+        assert Client(path).is_there
+
+    def refuse(self: object, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert Client(path).is_there

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.cli import words
+from gateway.clock import SECOND
 from gateway.door import TagReading
 
 
@@ -69,3 +70,11 @@ def test_verdict() -> None:
     assert words.verdict(reading("good", False)) == "good"
     assert words.verdict(reading("good", True)) == "stale"
     assert words.verdict(reading("bad", True)) == "bad"
+
+
+def test_counted() -> None:
+    assert [words.counted(n, "segments") for n in (0, 1, 2000)] == ["0 segments", "1 segment", "2,000 segments"]
+
+
+def test_date() -> None:
+    assert (words.date(1_700_000_000 * SECOND), words.date(0)) == ("2023-11-14 22:13:20", "–")

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from gateway.errors import ConfigError
-from gateway.journal import catalog
+from gateway.journal import catalog, sqlite
 from gateway.journal.catalog import Standing
 from gateway.journal.chunk import Chunk, Stream
 from gateway.journal.dating import Offsets, Origin
@@ -425,3 +425,33 @@ def test_only_old_orders_are_forgotten_and_never_the_last(store: Store, monkeypa
     assert store.remember("o-6", NOW + 100, NOW + 3)
     assert [store.remember(f"o-{number}", NOW + 100, NOW + 3) for number in range(7)] == [True] * 3 + [False] * 4
     assert not store.remember("o-4", NOW, NOW - 10**18), "a clock that is set back changes nothing"
+
+
+def test_damage_in_an_open_segment_costs_its_chunks_at_once(tmp_path: Path) -> None:
+    """And not only when it is closed, hours later."""
+    store = Store(tmp_path, KEY, 64 << 20)
+    noise = group(*["string"] * 20, device="noise")
+    chance = random.Random(3)
+    for i in range(60):
+        row = scan(noise, [chance.randbytes(40).hex() for _ in range(20)], NOW + i)
+        store.commit(Batch(NORMAL, ORIGIN, scans=[row]))
+    sqlite.checkpoint(store._open[NORMAL]._engine, "TRUNCATE")
+    path = tmp_path / "normal-00000001.db"
+    with path.open("r+b") as file:
+        for page in (9, 10):
+            file.seek(page * 4096)
+            file.write(bytes(4096))
+    store._open[NORMAL]._engine.dispose()  # or its cache would know better
+    assert store.fetch_open(NORMAL, 0, 99, 10**9) == []
+    chunks: list[Chunk] = []
+    pending = Ranges([(0, 60)])
+    while (work := pending.first(0, 60)) is not None:
+        for chunk in store.fetch_closed(NORMAL, *work, 10**9):
+            chunks.append(chunk)
+            pending.remove(chunk.seq, chunk.seq + 1)
+    assert sorted(chunk.seq for chunk in chunks) == list(range(60))
+    assert 0 < sum(bool(chunk.broken) for chunk in chunks) < 10
+    assert sum(chunk.points for chunk in chunks) == 60 * 20
+    store.commit(batch(1))
+    assert values(store.fetch_open(NORMAL, 60, 99, 10**9)) == [1]
+    store.close()
