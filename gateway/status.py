@@ -73,7 +73,9 @@ class SinkStatus(msgspec.Struct, frozen=True):
 
 
 class AlarmEntry(msgspec.Struct, frozen=True):
-    """`since` is nanoseconds UTC. An alarm is `active` while its condition holds, acknowledged or not."""
+    """`since` is nanoseconds UTC, and so is `shelved_until`, which is 0 where it is not. An alarm is `active` while its
+    condition holds, acknowledged or not; `latched` until it is reset; and `suppressed` while it is shelved or out of
+    service: then nobody is told. `actor` is who did something to it last, and `comment` why."""
 
     alarm: str
     tag: str
@@ -83,6 +85,17 @@ class AlarmEntry(msgspec.Struct, frozen=True):
     message: str
     value: bool | int | float | str | None
     since: int | None
+    latched: bool = False
+    suppressed: bool = False
+    shelved_until: int = 0
+    out_of_service: bool = False
+    actor: str = ""
+    comment: str = ""
+
+    @property
+    def is_at_rest(self) -> bool:
+        """There is nothing that anybody has to see."""
+        return self.state == "normal" and not (self.latched or self.suppressed)
 
 
 class GenerationStatus(msgspec.Struct, frozen=True):
@@ -97,7 +110,7 @@ class GenerationStatus(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True):
     """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything. `alarms` are
-    those that are not normal."""
+    those that are not normal, or are latched or suppressed."""
 
     site: str
     cell: str
@@ -143,7 +156,7 @@ class Rates:
 
 def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
     """The cell at this moment. Nothing is awaited in between, so the counts of a sink always add up."""
-    alarms = [entry for entry in map(alarm, cell.engine.alarms()) if entry.state != "normal"]
+    alarms = [entry for entry in map(alarm, cell.engine.alarms()) if not entry.is_at_rest]
     return Status(
         site=cell.configuration.site,
         cell=cell.configuration.cell,
@@ -180,6 +193,12 @@ def alarm(status: AlarmStatus) -> AlarmEntry:
         message=status.message,
         value=status.value,
         since=status.since,
+        latched=status.latched,
+        suppressed=status.suppressed,
+        shelved_until=status.shelved_until,
+        out_of_service=status.out_of_service,
+        actor=status.actor,
+        comment=status.comment,
     )
 
 

@@ -122,6 +122,7 @@ SERVICE: Table[ServiceState] = MappingProxyType(
     }
 )
 
+
 class IllegalMove(LookupError):
     """The table has no such move. The state is what it was."""
 
@@ -280,5 +281,6 @@ class Alarm:
 
 def diagram(table: Table[State]) -> str:
     """A table as a Mermaid state diagram, for the documentation. It begins in the table's first state."""
-    moves = [f"    {state} --> {following}: {given}" for state, row in table.items() for given, following in row.items()]
+    rows = [(state, given, following) for state, row in table.items() for given, following in row.items()]
+    moves = [f"    {state} --> {following}: {given}" for state, given, following in rows]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {next(iter(table))}", *moves]) + "\n"

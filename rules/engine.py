@@ -184,7 +184,7 @@ class Engine:
         return answers + [self._move(name, Deed(Input.EXPIRE, ""), Moment(now, monotonic)) for name in over]
 
     def next_due(self) -> int | None:
-        """When the next on-delay or shelving runs out (monotonic), for the next call of `tick`; None while none runs."""
+        """When the next on-delay or shelving is over (monotonic), for the next call of `tick`; None while none runs."""
         delays = (delay.due for desk in self._busy for delay in desk.delays.values())
         return min(chain(delays, self._shelved.values()), default=None)
 

@@ -41,11 +41,6 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
     def suppressed(self) -> bool:
         return self.out_of_service or self.shelved_until > 0
 
-    @property
-    def is_at_rest(self) -> bool:
-        """There is nothing that anybody has to see."""
-        return self.state is AlarmState.NORMAL and not (self.latched or self.suppressed)
-
     def suppression(self, revision: str) -> Standing:
         """What stays of it when its rule is another one, of that revision: what a person took out of the way."""
         if not self.suppressed:

@@ -104,11 +104,14 @@ class Dating:
 RIGHT = Dating(0, False)
 
 
-class AsTold(Offsets):
+class _AsTold(Offsets):
     """Every time as it was told, right or wrong: nothing waits for a clock."""
 
     def dating(self, origin: Origin) -> Dating:
         return RIGHT
+
+
+AS_TOLD = _AsTold()
 
 
 def redate_rows(rows: Rows, ahead: int, estimated: bool) -> Rows:
