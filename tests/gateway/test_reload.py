@@ -21,6 +21,7 @@ from gateway.generation import Archive
 from gateway.model import CommandDone, Order, Outcome, Tag, Value
 from gateway.problems import InvalidConfiguration
 from gateway.status import Rates
+from rules.alarm import Deed, Input
 from tests.gateway.gate import wait_until
 from tests.gateway.workshop import Driver, Sink, Workshop, device, install, link, rule, workshop
 
@@ -186,7 +187,7 @@ async def test_readings_and_alarms_stay_where_the_group_stays(tmp_path: Path) ->
     async with workshop(tmp_path, **PLANT) as shop:
         shop.publish("press/fast", 81)
         shop.publish("press/slow", 5)
-        shop.cell.acknowledge("hot", "ann")
+        shop.cell.do("hot", Deed(Input.ACKNOWLEDGE, "ann"))
         since = shop.cell.engine.alarms()[0].since
         await shop.reload(**changed(devices={"press": device("a", fast=60, slow=30)}, links={"a": link(port=2)}))
         assert shop.value("press/fast.x") == 81
