@@ -239,11 +239,14 @@ def test_what_was_not_packed_is_not_unpacked(content: bytes) -> None:
 
 
 def test_a_revision_is_that_of_the_wording() -> None:
-    assert HOT.revision() == rule(
-        "hot",
-        {"tag": "pump/hot", "high": 80, "deadband": 5},
-        write={"tag": "pump/run", "value": False},
-        priority="medium",
-    ).revision()
+    assert (
+        HOT.revision()
+        == rule(
+            "hot",
+            {"tag": "pump/hot", "high": 80, "deadband": 5},
+            write={"tag": "pump/run", "value": False},
+            priority="medium",
+        ).revision()
+    )
     others = [LATCHED, rule("hot", {"tag": "pump/hot", "high": 80, "deadband": 4})]
     assert len({each.revision() for each in [HOT, *others]}) == 3

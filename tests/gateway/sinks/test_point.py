@@ -123,11 +123,14 @@ def test_every_kind_of_event_has_its_point() -> None:
 def test_an_alarm_that_a_person_shelved() -> None:
     given = {"actor": "ann", "comment": 'the "old" sensor', "move": "shelve", "suppressed": True, "shelved_until": 7}
     (line,) = read(msgspec.structs.replace(RAISED, command="boot/hot#1", latched=True, **given))
-    assert line.fields.items() >= {
-        "actor": ("string", "ann"),
-        "comment": ("string", 'the "old" sensor'),
-        "move": ("string", "shelve"),
-        "command": ("string", "boot/hot#1"),
-        "latched": ("boolean", "true"),
-        "suppressed": ("boolean", "true"),
-    }.items()
+    assert (
+        line.fields.items()
+        >= {
+            "actor": ("string", "ann"),
+            "comment": ("string", 'the "old" sensor'),
+            "move": ("string", "shelve"),
+            "command": ("string", "boot/hot#1"),
+            "latched": ("boolean", "true"),
+            "suppressed": ("boolean", "true"),
+        }.items()
+    )
