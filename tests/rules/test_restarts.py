@@ -6,6 +6,8 @@ and again only where nobody had told how it ended.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -150,7 +152,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def the_events_tell_how_it_stands(self) -> None:
         changes = [event for event in self.log if isinstance(event, AlarmChanged)]
-        for before, event in zip(changes, changes[1:], strict=False):
+        for before, event in pairwise(changes):
             assert event.previous is before.state
         if changes:
             last, status = changes[-1], self.status

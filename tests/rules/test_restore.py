@@ -54,7 +54,7 @@ class Life(Bench):
 
 def test_an_alarm_that_still_stands_is_not_raised_again() -> None:
     life = Life(HOT)
-    command, raised = life.see(hot=81)
+    command, _ = life.see(hot=81)
     life.end(command)
     life.wait(5)
     life.hand(Input.ACKNOWLEDGE, "on my way")
@@ -112,7 +112,7 @@ def test_isolation_is_not_repeated_once_its_end_is_told() -> None:
 
 def test_isolation_whose_end_nobody_has_told_is_done_on_a_good_value() -> None:
     life = Life(HOT)
-    command, raised = life.see(hot=81)
+    command, _ = life.see(hot=81)
     life.restart()
     assert life.see(flow=50) == [], "nothing is known of the heat yet"
     assert life.judge({"hot": StatusCode.BAD}, hot=82) == []
