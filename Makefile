@@ -10,6 +10,8 @@ RUN := $(UV) run --frozen --quiet
 FAST := tests/rules tests/drivers/modbus tests/drivers/mqtt tests/gateway/journal tests/gateway/payload \
     $(addprefix tests/gateway/test_,$(addsuffix .py,backoff bisection bus commands deadband forwarder halving image link notice)) \
     -m "not real and not slow"
+# What depends on time, or takes the whole machine, runs alone.
+APART := tests/flows tests/faults tests/docker
 BENCHES := $(patsubst tests/benchmarks/bench_%.py,%,$(wildcard tests/benchmarks/bench_*.py))
 
 help:  ## what there is
@@ -33,7 +35,8 @@ demo: .venv/.ready  ## machines, gateway and cloud on this computer; DEMO_SECOND
 
 test: .venv/.ready  ## every test, against real brokers, servers and databases
 	@tests/parts/install.sh
-	@$(RUN) pytest
+	@$(RUN) pytest --numprocesses 2 --dist loadfile $(APART:%=--ignore %)
+	@$(RUN) pytest $(APART)
 
 check: .venv/.ready  ## style, types, layers, and the tests that need nothing
 	@$(RUN) ruff check .

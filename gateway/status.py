@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rules.alarm import AlarmStatus
 
 _WINDOW = 10 * SECOND
+_UNDATED = "the clock cannot be right: what comes in is kept, and sent when it is"
 
 
 class LinkStatus(msgspec.Struct, frozen=True):
@@ -109,8 +110,8 @@ class GenerationStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything. `alarms` are
-    those that are not normal, or are latched or suppressed."""
+    """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything, or that it
+    waits for the clock to be right. `alarms` are those that are not normal, or are latched or suppressed."""
 
     site: str
     cell: str
@@ -164,7 +165,7 @@ def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
         started=cell.started,
         generation=_generation(cell),
         lag_s=cell.lag,
-        failure=cell.journal.failing,
+        failure=cell.journal.failing or ("" if cell.journal.is_dated else _UNDATED),
         journal_bytes=backlog.bytes,
         links=tuple(_link(link) for link in cell.links.values()),
         devices=tuple(_device(link, health, rates) for link in cell.links.values() for health in link.health.values()),

@@ -256,6 +256,11 @@ class Journal:
         """Why something cannot be written, as long as that is so."""
         return next(iter(self._failing.values()), "")
 
+    @property
+    def is_dated(self) -> bool:
+        """The clock is trusted, so that what comes in can be sent."""
+        return self.calendar.is_trusted
+
     def fail(self, part: str, error: Exception) -> None:
         """`part` could not do its work with the disk. Told once, when it begins."""
         if not self._failing:

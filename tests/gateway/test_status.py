@@ -60,6 +60,14 @@ async def test_pending_and_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert taken.journal_bytes > 0
 
 
+async def test_a_clock_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or nobody would know why nothing is sent."""
+    fake_plugins(monkeypatch)
+    async with running(tmp_path) as gate:
+        monkeypatch.setattr(gate.cell.journal.calendar._trust, "is_trusted", False)
+        assert "clock" in status.collect(gate.cell, await backlog.look(gate.cell), Rates()).failure
+
+
 async def test_nothing_pending_has_no_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_plugins(monkeypatch)
     async with running(tmp_path) as gate:

@@ -66,6 +66,7 @@ async def values(journal: Journal) -> int:
     return count
 
 
+@pytest.mark.promise("F1", "F3", "F4")
 async def test_alarms_get_through_and_all_goes_on_by_itself(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
     async with opened(disk / "journal", "cloud") as journal:
@@ -92,6 +93,7 @@ async def test_alarms_get_through_and_all_goes_on_by_itself(disk: Path, monkeypa
         assert balanced(journal)
 
 
+@pytest.mark.promise("F2")
 async def test_memory_is_the_bound_and_what_goes_beyond_is_counted(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
     async with opened(disk / "journal", "cloud", memory_bytes=1 << 20) as journal:
