@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -206,3 +207,24 @@ async def test_what_a_person_does_to_an_alarm_is_recorded(tmp_path: Path) -> Non
         ("shelve", "ann", SECRET, True),
     ]
     assert told[0].command
+
+
+async def test_what_is_suppressed_is_told_as_information_and_isolates(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with living(tmp_path) as gate:
+        until = gate.cell.clock.now() + 3600 * 10**9
+        gate.cell.do("too-high", Deed(Input.SHELVE, "ann", SECRET, until))
+        gate.publish(True, 1, 81.0, "ok")
+        await wait_until(lambda: written(gate) == 1 and not gate.cell._ordered)
+        gate.cell.do("too-high", Deed(Input.UNSHELVE, "ann"))
+        gate.publish(True, 2, 12.0, "ok")
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if "alarm too-high" in record.message]
+    assert told == [
+        ("INFO", "alarm too-high is normal, shelve by ann: too much (press-1/pressure)"),
+        ("INFO", "alarm too-high is unacknowledged: too much (press-1/pressure)"),
+        ("WARNING", "alarm too-high is unacknowledged, unshelve by ann: too much (press-1/pressure)"),
+        ("WARNING", "alarm too-high is returned: too much (press-1/pressure)"),
+    ]
+    assert SECRET not in caplog.text
