@@ -7,7 +7,8 @@ SHELL := /bin/sh
 UV := $(shell command -v uv || echo build/tools/bin/uv)
 RUN := $(UV) run --frozen --quiet
 # The fast tests are those of the path of a value: drivers, bus, rules, journal, delivery. `make test` runs everything.
-FAST := tests/rules tests/drivers/modbus tests/drivers/mqtt tests/gateway/journal tests/gateway/payload \
+FAST := tests/rules tests/drivers/modbus tests/drivers/mqtt tests/gateway/payload \
+    $(addprefix tests/gateway/journal/test_,$(addsuffix .py,codec delivery journal keys ranges seal store ties)) \
     $(addprefix tests/gateway/test_,$(addsuffix .py,backoff bisection bus commands deadband forwarder halving image link notice)) \
     -m "not real and not slow"
 # What depends on time, or takes the whole machine, runs alone.

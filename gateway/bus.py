@@ -12,11 +12,11 @@ import numpy.typing as npt
 from gateway.clock import Clock
 from gateway.deadband import Deadband, deadbands
 from gateway.image import Image
-from gateway.model import AnyEvent, Command, Scan, StatusCode, TagGroup
+from gateway.model import AnyEvent, Command, RuleFailed, Scan, StatusCode, TagGroup
 
 _log = logging.getLogger(__name__)
 
-Outcome: TypeAlias = AnyEvent | Command
+Outcome: TypeAlias = AnyEvent | Command | RuleFailed
 
 _MOST_SEEN = 20
 
@@ -91,20 +91,25 @@ class Bus:
         try:
             outcomes = judge()
         except Exception as error:
-            self._fault(error)
+            self._fault(error, "the rules failed on a scan; what they judge there is not judged")
             return
         for outcome in outcomes:
             if isinstance(outcome, Command):
                 self.obey(outcome)
+            elif isinstance(outcome, RuleFailed):
+                self._fault(
+                    outcome.error, f"rule {outcome.rule} failed, and is judged no more; its alarm stays as it is"
+                )
             else:
                 self.emit(outcome)
 
-    def _fault(self, error: Exception) -> None:
+    def _fault(self, error: Exception, text: str) -> None:
         """A bug in a rule: counted, and its traceback shown once for each kind."""
         self.faults += 1
-        if repr(error) not in self._seen and len(self._seen) < _MOST_SEEN:
-            self._seen.add(repr(error))
-            _log.error("the rules failed on a scan; what they judge there is not judged", exc_info=error)
+        key = f"{text} {error!r}"
+        if key not in self._seen and len(self._seen) < _MOST_SEEN:
+            self._seen.add(key)
+            _log.error(text, exc_info=error)
 
 
 def mark_unreal(scan: Scan) -> None:

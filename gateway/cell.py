@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 
 from gateway import files, plugins
-from gateway.bus import Bus
+from gateway.bus import Bus, Outcome
 from gateway.clock import SECOND, Clock, SystemClock
 from gateway.commands import Commands
 from gateway.contracts import Driver, Receiver, Sink
@@ -149,6 +149,8 @@ class Cell:
     def _serve(self, proposal: Proposal) -> None:
         proposal.image.adopt(self.image)
         proposal.engine.adopt(self.engine)
+        monotonic = self.clock.monotonic()
+        proposal.engine.recall(lambda tag: proposal.image.read(tag, monotonic))
         self.configuration = proposal.configuration
         self.image, self.engine = proposal.image, proposal.engine
         self.links, self._sinks = proposal.links, proposal.sinks
@@ -249,7 +251,7 @@ class Cell:
             if due is not None and due <= self.clock.monotonic():
                 self.bus.act(self._judge_time)
 
-    def _judge_time(self) -> Sequence[AnyEvent | Command]:
+    def _judge_time(self) -> Sequence[Outcome]:
         now, monotonic = self.clock.now(), self.clock.monotonic()
         return self.engine.tick(now, monotonic, lambda tag: self.image.read(tag, monotonic).usable)
 

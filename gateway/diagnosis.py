@@ -122,6 +122,8 @@ class _Mistake:
     def place(self) -> Place:
         whole = isinstance(self.node.value, dict) and self.error["type"] not in _EXPECTED
         named = self.is_key or self.error["type"] in ("extra_forbidden", "missing")
+        if self.error["type"] == "expression":
+            return self.node.at(self.error["ctx"]["at"])
         return self.node.anchor if whole or named else self.node.place
 
     @property
@@ -140,6 +142,9 @@ class _Mistake:
             case "value_error" | "assertion_error":
                 self.hint = str(self.error["ctx"]["error"])
                 return "invalid settings" if isinstance(self.node.value, dict) else "invalid value"
+            case "expression":
+                self.hint = str(self.error["ctx"]["hint"])
+                return str(self.error["ctx"]["problem"])
             case "string_pattern_mismatch" if self.error["ctx"]["pattern"] == NAME:
                 return self.describe_name()
             case _:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import yaml
 
+from gateway.layout import Layout
 from gateway.problems import Keys, Place, Report, shown
 from gateway.scalar import Scalar, resolve
 
@@ -42,11 +43,13 @@ _SYNTAX_HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and where it stands; `key` is where the key before it stands, if it has one."""
+    """A value and where it stands; `key` is where the key before it stands, if it has one. `layout` says how a text is
+    written that is not just what it means."""
 
     place: Place
     value: Scalar | dict[str, Node] | list[Node]
     key: Place | None = None
+    layout: Layout | None = None
 
     @property
     def members(self) -> dict[str, Node]:
@@ -64,6 +67,13 @@ class Node:
         if isinstance(self.value, list) and isinstance(part, int) and part < len(self.value):
             return self.value[part]
         return None
+
+    def at(self, offset: int) -> Place:
+        """Where in the file the character of a text stands that is `offset` characters into it."""
+        if self.layout is not None and isinstance(self.value, str):
+            line, column = self.layout.find(self.value, offset)
+            return Place(self.place.file, line, column)
+        return self.place._replace(column=self.place.column + offset)
 
     def find(self, keys: Keys) -> Node | None:
         node: Node | None = self
@@ -205,7 +215,7 @@ class _Composer:
         self.bound(place, depth)
         self.check_properties(event, place)
         if isinstance(event, yaml.ScalarEvent):
-            return Node(place, self.scalar(event, place), key)
+            return Node(place, self.scalar(event, place), key, self.layout(event))
         if isinstance(event, yaml.SequenceStartEvent):
             return Node(place, self.sequence(depth), key)
         if isinstance(event, yaml.MappingStartEvent):
@@ -278,6 +288,12 @@ class _Composer:
         except ValueError as error:
             self.refuse(place, str(error))
             return None
+
+    def layout(self, event: yaml.ScalarEvent) -> Layout | None:
+        start, end = event.start_mark, event.end_mark
+        if start is None or end is None or (event.style is None and start.line == end.line):
+            return None
+        return Layout(self.lines, start.line, start.column, event.style or "")
 
     def explain(self, error: yaml.MarkedYAMLError) -> None:
         """A mistake of syntax. The parser cannot go on behind it."""

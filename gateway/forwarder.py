@@ -46,6 +46,7 @@ class Forwarder:
         self.retries = 0
         self.cut = ""
         """Why it is cut off on purpose: then it is to it as if the far end could not be reached."""
+        self._trouble = ""
         self._journal = journal
         self._clock = clock
         self._grown = journal.watch()
@@ -139,7 +140,7 @@ class Forwarder:
         if not self.online:
             _log.info("sink %s: delivering", self.name)
             self.notices.end(f"sink {self.name} delivery", self._clock.monotonic())
-        self.online, self.reason = True, ""
+        self.online, self.reason, self._trouble = True, "", ""
 
     def _down(self, error: Exception) -> int:
         """Says so once, and returns how long to wait, in nanoseconds: partly by chance, whatever the far end wishes, so
@@ -147,7 +148,8 @@ class Forwarder:
         self.retries += 1
         self.online = False
         self.reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-        self.notices.begin(f"sink {self.name} delivery", self._told(error), self._clock.monotonic(), lasting=True)
+        self._trouble = self._trouble or self._told(error)  # one outage, by whatever names it goes
+        self.notices.begin(f"sink {self.name} delivery", self._trouble, self._clock.monotonic(), lasting=True)
         if isinstance(error, ConnectionLost) and error.retry_after_s is None:
             return self._unreachable.fail()
         wait = self._backoff.fail()

@@ -53,9 +53,9 @@ class Image:
             return _NEVER
         scan = row.scan
         status = 0 if scan.status is None else int(scan.status[column])
-        stale = monotonic - _at(row.monotonic, column) > group.stale_after
+        fresh_until = _at(row.monotonic, column) + group.stale_after
         times = _at(scan.source_time, column), _at(row.gateway_time, column)
-        return Reading(_value(scan, column), status, *times, stale)
+        return Reading(_value(scan, column), status, *times, monotonic > fresh_until, fresh_until)
 
     def tag(self, tag: str) -> Tag:
         """Raises KeyError."""

@@ -270,13 +270,15 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The last value of one tag, as the image knows it. `value` is None where there never was one."""
+    """The last value of one tag, as the image knows it. `value` is None where there never was one. It is `stale` once
+    the monotonic clock is past `fresh_until`."""
 
     value: Value | None
     status: int
     source_time: int
     gateway_time: int
     stale: bool
+    fresh_until: int = 0
 
     @property
     def usable(self) -> bool:
@@ -382,6 +384,14 @@ class Command:
     value: Value
     origin: str
     expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFailed:
+    """A bug: judging `rule` raised `error`. It is in quarantine, and its alarm stays as it is."""
+
+    rule: str
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,8 @@ class AlarmEntry(msgspec.Struct, frozen=True):
     message: str
     value: bool | int | float | str | None
     since: int | None
+    fault: str = ""
+    """Why its rule is in quarantine, judged no more; mostly empty."""
     latched: bool = False
     suppressed: bool = False
     shelved_until: int = 0
@@ -96,7 +98,7 @@ class AlarmEntry(msgspec.Struct, frozen=True):
     @property
     def is_at_rest(self) -> bool:
         """There is nothing that anybody has to see."""
-        return self.state == "normal" and not (self.latched or self.suppressed)
+        return self.state == "normal" and not (self.latched or self.suppressed or self.fault)
 
 
 class GenerationStatus(msgspec.Struct, frozen=True):
@@ -111,7 +113,8 @@ class GenerationStatus(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True):
     """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything, or that it
-    waits for the clock to be right. `alarms` are those that are not normal, or are latched or suppressed."""
+    waits for the clock to be right. `alarms` are those that are not normal, or are latched or suppressed, or whose rule
+    is in quarantine."""
 
     site: str
     cell: str
@@ -200,6 +203,7 @@ def alarm(status: AlarmStatus) -> AlarmEntry:
         out_of_service=status.out_of_service,
         actor=status.actor,
         comment=status.comment,
+        fault=status.fault,
     )
 
 

@@ -148,7 +148,9 @@ class Deed(NamedTuple):
 class AlarmStatus:
     """How an alarm stands. It is `active` while its condition holds, acknowledged or not. `since` is when it came into
     this state (nanoseconds UTC), and `value` what its tag had when it was last raised or cleared; both are None until
-    it is raised for the first time. `actor` is who did something to it last since then, and `comment` why."""
+    it is raised for the first time, and `value` also where another tag raised it and this one never had a value.
+    `actor` is who did something to it last since then, and `comment` why. `fault` is why its rule is in quarantine,
+    judged no more; mostly empty."""
 
     alarm: str
     tag: str
@@ -164,6 +166,7 @@ class AlarmStatus:
     out_of_service: bool
     actor: str
     comment: str
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ class Alarm:
     def state(self) -> AlarmState:
         return self.standing.state
 
-    def turn(self, holds: bool, value: Value, now: int, command: str = "") -> AlarmChanged:
+    def turn(self, holds: bool, value: Value | None, now: int, command: str = "") -> AlarmChanged:
         """Raise or clear it; `command` is what is written at that. Raises IllegalMove."""
         given = Input.RAISE if holds else Input.CLEAR
         state = move(TRANSITIONS, self.state, given)
@@ -218,7 +221,7 @@ class Alarm:
         shelved = move(SHELF, self._shelf(), given) is ShelfState.SHELVED
         return replace(standing, shelved_until=deed.until if shelved else 0)
 
-    def status(self) -> AlarmStatus:
+    def status(self, fault: str = "") -> AlarmStatus:
         label, standing = self.label, self.standing
         return AlarmStatus(
             alarm=label.name,
@@ -235,6 +238,7 @@ class Alarm:
             out_of_service=standing.out_of_service,
             actor=standing.actor,
             comment=standing.comment,
+            fault=fault,
         )
 
     def _latch(self) -> LatchState:

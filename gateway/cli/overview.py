@@ -96,7 +96,8 @@ def alarms(entries: Sequence[AlarmEntry]) -> Table:
 
 def _alarm(alarm: AlarmEntry) -> Sequence[str]:
     state = ", ".join([alarm.state, *conditions(alarm)])
-    message = f"{alarm.message} ({remark(alarm)})" if alarm.actor else alarm.message
+    told = f"its rule failed: {alarm.fault}" if alarm.fault else alarm.message
+    message = f"{told} ({remark(alarm)})" if alarm.actor else told
     return alarm.alarm, alarm.priority, state, ago(alarm.since), alarm.tag, value(alarm.value), message
 
 
@@ -108,6 +109,8 @@ def conditions(alarm: AlarmEntry) -> Iterator[str]:
         yield f"shelved until {date(alarm.shelved_until)} UTC"
     if alarm.out_of_service:
         yield "out of service"
+    if alarm.fault:
+        yield "not judged"
 
 
 def remark(alarm: AlarmEntry) -> str:

@@ -87,7 +87,13 @@ class _Schema:
         body = self.body("rule", RuleSettings)
         conditions = plugins.usable("condition")
         for name, module in conditions.items():
-            body["properties"][name] = self.body(f"condition.{name}", module.Settings)
+            settings = self.body(f"condition.{name}", module.Settings)
+            if module.Settings.flat:
+                body["properties"] |= settings["properties"]
+                beside = [key for key in settings["properties"] if key != name]
+                body.setdefault("dependentRequired", {}).update({key: [name] for key in beside})
+            else:
+                body["properties"][name] = settings
         body["oneOf"] = [{"required": [name]} for name in conditions]
         return body
 

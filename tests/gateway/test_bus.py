@@ -9,7 +9,7 @@ import pytest
 from gateway.bus import Bus, Outcome, mark_unreal
 from gateway.clock import ManualClock
 from gateway.image import Image
-from gateway.model import AnyEvent, Command, DataLost, Scan, StatusCode
+from gateway.model import AnyEvent, Command, DataLost, RuleFailed, Scan, StatusCode
 from tests.gateway.build import NOW, group, scan
 
 of = group("float64", "float32", "uint16")
@@ -71,6 +71,21 @@ def test_failing_rules_cost_no_value_and_are_told_once(
             bus.publish(scan(of, [1, 2, 3]))
     assert len(keeper.kept) == 3
     assert len(caplog.records) == 1
+
+
+def test_a_rule_that_failed_is_told_and_the_others_are_heard(
+    parts: tuple[Bus, Image, Judge, Keeper], caplog: pytest.LogCaptureFixture
+) -> None:
+    bus, _, judge, keeper = parts
+    event = DataLost(NOW, 1, "")
+    judge.answers = [RuleFailed("hot", ZeroDivisionError()), RuleFailed("dry", ZeroDivisionError()), event]
+    row = scan(of, [1, 2, 3])
+    bus.publish(row)
+    assert keeper.kept == [event, row]
+    assert bus.faults == 2
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert "rule hot failed, and is judged no more" in caplog.text
+    assert "rule dry failed, and is judged no more" in caplog.text
 
 
 def test_nan_and_infinities_are_bad_before_anybody_judges_them() -> None:

@@ -131,7 +131,7 @@ async def test_delivers_what_comes(rig: Rig) -> None:
 async def test_nothing_is_lost_by_a_failure_that_passes(
     rig: Rig, failure: GatewayError, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig.sink.failures = [failure] * 3
+    rig.sink.failures = [failure, ConnectionLost("no route to host"), failure]  # one outage, by two names
     with caplog.at_level(logging.WARNING):
         await rig.put(1, 2)
         await rig.drained()
@@ -251,6 +251,7 @@ async def test_after_an_outage_the_live_edge_comes_first(tmp_path: Path, monkeyp
 def test_a_server_that_is_not_there_is_asked_again_soon_and_one_that_has_a_wish_is_heard() -> None:
     forwarder = Forwarder.__new__(Forwarder)
     forwarder.name, forwarder.retries, forwarder.notices = "cloud", 0, Notices(logging.getLogger("test"))
+    forwarder._trouble = ""
     forwarder._clock, forwarder._backoff = ManualClock(), Backoff()
     forwarder._unreachable = Backoff(SECOND // 4, 2 * SECOND)
     waits = [forwarder._down(ConnectionLost("refused")) for _ in range(30)]

@@ -243,6 +243,15 @@ async def test_an_on_delay_runs_on(tmp_path: Path) -> None:
         assert shop.cell.engine.next_due() == due
 
 
+async def test_a_new_expression_knows_what_the_image_knows(tmp_path: Path) -> None:
+    async with workshop(tmp_path, **PLANT) as shop:
+        shop.publish("press/fast", 50)
+        await shop.reload(**changed(rules={"both": {"when": "press/fast.x > 40 and press/slow.x > 40"}}))
+        assert shop.alarm("both") == "normal"
+        shop.publish("press/slow", 50)
+        assert shop.alarm("both") == "unacknowledged"
+
+
 async def test_a_deadband_remembers(tmp_path: Path) -> None:
     plant = changed(devices={"press": device("a", deadband=5, fast=60)}, rules={"late": None})
     async with workshop(tmp_path, **plant) as shop:

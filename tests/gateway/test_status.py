@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from gateway import backlog, status
+from gateway.cli import overview
 from gateway.status import Rates, Status
 from tests.gateway.gate import SECOND, FakeSink, fake_plugins, running, wait_until
 
@@ -58,6 +61,30 @@ async def test_pending_and_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert sink.oldest_s is not None
         assert 0 <= sink.oldest_s <= (gate.cell.clock.now() - before) / SECOND + 1
         assert taken.journal_bytes > 0
+
+
+async def test_a_rule_in_quarantine_is_shown_though_its_alarm_is_normal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake_plugins(monkeypatch)
+
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr("rules.conditions.limit.Condition.judge", fail)
+    async with running(tmp_path) as gate:
+        gate.publish(True, 1, 99.0, "ok")
+        gate.publish(True, 1, 99.0, "ok")
+        taken = status.collect(gate.cell, await backlog.look(gate.cell), Rates())
+        (alarm,) = taken.alarms
+        assert (alarm.state, alarm.fault) == ("normal", "ZeroDivisionError: on purpose")
+        assert gate.cell.bus.faults == 1
+        assert caplog.text.count("rule too-high failed, and is judged no more") == 1
+        out = Console(file=io.StringIO(), width=200, highlight=False)
+        overview.show(taken, out)
+        assert isinstance(out.file, io.StringIO)
+        assert "normal, not judged" in out.file.getvalue()
+        assert "its rule failed: ZeroDivisionError: on purpose" in out.file.getvalue()
 
 
 async def test_a_clock_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

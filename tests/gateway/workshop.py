@@ -106,7 +106,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     load = plugins.load
     names = plugins.names
     monkeypatch.setattr(plugins, "load", lambda kind, name: fake if name == "fake" else load(kind, name))
-    monkeypatch.setattr(plugins, "names", lambda kind: [*names(kind), "fake"])
+    monkeypatch.setattr(plugins, "names", lambda kind: names(kind) + ["fake"] * (kind != "condition"))
     monkeypatch.setattr(Driver, "sessions", [])
     monkeypatch.setattr(Sink, "made", [])
 

@@ -53,6 +53,9 @@ CHECKS: dict[str, Callable[[dict, object], bool]] = {  # type: ignore[type-arg]
     "patternProperties": fits,
     "additionalProperties": fits,
     "required": lambda rule, value: isinstance(value, dict) and all(key in value for key in rule["required"]),
+    "dependentRequired": lambda rule, value: all(
+        other in value for key, others in rule["dependentRequired"].items() if key in value for other in others
+    ),
     "anyOf": lambda rule, value: any(accepts(each, value) for each in rule["anyOf"]),
     "oneOf": lambda rule, value: sum(accepts(each, value) for each in rule["oneOf"]) == 1,
     "if": lambda rule, value: accepts(rule["if"], value) or accepts(rule["else"], value),
@@ -91,6 +94,10 @@ def test_the_examples_fit(path: Path) -> None:
         (("sinks", "cloud", "token"), "hunter2"),
         (("rules", "press-1-oil-high", "priority"), "hihg"),
         (("rules", "idle"), {"priority": "low"}),
+        (("rules", "press-1-oil-high", "when"), "press-1/run"),
+        (("rules", "press-1-oil-high", "until"), "press-1/run"),
+        (("rules", "press-1-running-dry", "when"), True),
+        (("rules", "press-1-running-dry", "whenever"), "press-1/run"),
         (("rules", "press-1-oil-high", "write", "tags"), "press-1/run"),
         (("http",), {"port": 70_000}),
     ],
@@ -115,7 +122,8 @@ def test_every_plugin_is_in_it() -> None:
     for name in [*plugins.usable("driver"), *plugins.usable("sink")]:
         assert f'"const": "{name}"' in text
     for name in plugins.usable("condition"):
-        assert {"required": [name]} in SCHEMA["properties"]["rules"]["patternProperties"].popitem()[1]["oneOf"]
+        [rule] = SCHEMA["properties"]["rules"]["patternProperties"].values()
+        assert {"required": [name]} in rule["oneOf"]
 
 
 def test_it_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -342,6 +342,7 @@ def test_a_segment_that_cannot_be_begun_does_not_stand_in_the_way(
 
 
 @pytest.mark.parametrize("page", range(8))
+@pytest.mark.slow
 def test_a_file_that_a_crash_left_open_and_that_is_damaged_needs_no_hand(tmp_path: Path, page: int) -> None:
     alive = Store(tmp_path / "alive", KEY, 64 << 20)
     for i in range(40):
@@ -427,6 +428,7 @@ def test_only_old_orders_are_forgotten_and_never_the_last(store: Store, monkeypa
     assert not store.remember("o-4", NOW, NOW - 10**18), "a clock that is set back changes nothing"
 
 
+@pytest.mark.slow
 def test_damage_in_an_open_segment_costs_its_chunks_at_once(tmp_path: Path) -> None:
     """And not only when it is closed, hours later."""
     store = Store(tmp_path, KEY, 64 << 20)
