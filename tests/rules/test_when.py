@@ -445,7 +445,7 @@ def test_the_engine_agrees_with_one_rule_and_one_second_at_a_time(script: list[t
 
 
 def test_an_expression_goes_on_after_a_restart() -> None:
-    hot = when("hot", "pump/hot > 80", until="pump/hot < 70", write={"tag": "pump/run", "value": False})
+    hot = when("hot", "pump/hot > 80", until="pump/hot < 70", write={"tag": "press/run", "value": False})
     bench = Bench(hot)
     command, *raised = bench.pump(hot=81.0)
     standings = Standings()
