@@ -12,6 +12,7 @@ from gateway.cell import Cell
 from gateway.door import (
     Acknowledge,
     AcknowledgeReply,
+    AlarmReply,
     AlarmsReply,
     AnyReply,
     AskAlarms,
@@ -22,15 +23,20 @@ from gateway.door import (
     ReadingsReply,
     Reload,
     ReloadReply,
+    Reset,
+    Service,
+    Shelve,
     StatusReply,
     TagEntry,
     TagReading,
     TagsReply,
+    Unshelve,
     Write,
     WriteReply,
 )
 from gateway.drill import Drills
 from gateway.errors import CommandRefused
+from gateway.fields import parse_duration
 from gateway.inquiry import AskJournal, AskLetters, Drill, DropLetters, Export, ReplayLetters, RotateKey, Verify
 from gateway.journal.store import FAILURES
 from gateway.keeper import Keeper
@@ -39,8 +45,10 @@ from gateway.phrase import Reply
 from gateway.problems import InvalidConfiguration, shown, suggestion
 from gateway.reload import Reloader
 from gateway.status import Rates
+from rules.alarm import Deed, Input
 
-Question: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | Acknowledge | Reload | inquiry.AnyQuestion
+AnyDeed: TypeAlias = Acknowledge | Reset | Shelve | Unshelve | Service
+Question: TypeAlias = AskStatus | AskTags | AskAlarms | Read | Write | AnyDeed | Reload | inquiry.AnyQuestion
 
 _SLICE = 256
 """Readings that are looked up at once: well under a millisecond of the event loop."""
@@ -70,8 +78,8 @@ class Desk:
                 return await self._read(request.tag)
             case Write():
                 return await self._write(request, uid)
-            case Acknowledge():
-                return await self._acknowledge(request.alarm, uid)
+            case Acknowledge() | Reset() | Shelve() | Unshelve() | Service():
+                return await self._attend(request, uid)
             case Reload():
                 return await self._reload()
         return await self._keep(request, uid)
@@ -139,16 +147,19 @@ class Desk:
         done = await self._cell.write(request.tag, request.value, await asyncio.to_thread(user.name, uid))
         return WriteReply(done.tag, done.value, done.outcome.value, done.reason, done.command)
 
-    async def _acknowledge(self, alarm: str, uid: int) -> AnyReply:
+    async def _attend(self, request: AnyDeed, uid: int) -> AnyReply:
         known = [each.alarm for each in self._cell.engine.alarms()]
-        if alarm not in known:
-            return await _unknown("alarm", alarm, known)
+        if request.alarm not in known:
+            return await _unknown("alarm", request.alarm, known)
         who = await asyncio.to_thread(user.name, uid)
         try:
-            event = self._cell.acknowledge(alarm, who)
-        except CommandRefused as error:
+            event = self._cell.do(request.alarm, _deed(request, who, self._cell.clock.now()))
+        except (CommandRefused, ValueError) as error:
             return Failure(str(error))
-        return AcknowledgeReply(event.alarm, event.state.value, event.previous.value, who)
+        if isinstance(request, Acknowledge):
+            return AcknowledgeReply(event.alarm, event.state.value, event.previous.value, who)
+        stands = next(each for each in self._cell.engine.alarms() if each.alarm == request.alarm)
+        return AlarmReply(status.alarm(stands), event.move, who)
 
     async def _reload(self) -> AnyReply:
         try:
@@ -204,3 +215,18 @@ async def _unknown(kind: str, name: str, known: Sequence[str]) -> Failure:
     """In a thread: among thousands of names, the search for a similar one takes its time."""
     hint = await asyncio.to_thread(suggestion, name, known, f"{kind}s")
     return Failure(f"there is no {kind} {shown(name)}", hint)
+
+
+def _deed(request: AnyDeed, who: str, now: int) -> Deed:
+    """Raises ValueError for a duration that is none."""
+    match request:
+        case Acknowledge():
+            return Deed(Input.ACKNOWLEDGE, who, request.comment)
+        case Reset():
+            return Deed(Input.RESET, who, request.comment)
+        case Shelve():
+            return Deed(Input.SHELVE, who, request.comment, now + parse_duration(request.duration))
+        case Unshelve():
+            return Deed(Input.UNSHELVE, who, request.comment)
+        case Service():
+            return Deed(Input.REMOVE if request.out else Input.PLACE, who, request.comment)

@@ -43,8 +43,9 @@ from gateway.model import (
 from gateway.notice import Throttle
 from gateway.orders import Listener
 from gateway.settings import Configuration, SinkEntry
-from rules.alarm import AlarmStatus
-from rules.engine import Engine
+from rules.alarm import AlarmStatus, Deed
+from rules.engine import Engine, Moment
+from rules.standing import Standings
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Cell:
         self.journal = Journal(configuration.data / "journal", ring, self.clock, settings)
         self.image = Image(())
         self.engine = Engine((), (), prefix="")
+        self._standings = Standings()
         self.bus = Bus(self.clock, self.image, self.engine, self.journal)
         self.links: Mapping[str, LinkSupervisor] = {}
         self.commands = Commands(self.links, self.image, self.bus, self.clock)
@@ -182,7 +184,9 @@ class Cell:
 
     async def start(self) -> None:
         """Raises ConfigError or `FAILURES` when the journal cannot be opened."""
-        await self.journal.open(self._sinks)
+        await self.journal.open(self._sinks, self._standings)
+        self._standings.keep(status.alarm for status in self.engine.alarms())
+        self.engine.restore(self._standings.all(), self._moment())
         self._deliver()
         self.bus.told.append(self._tell)
         self._journaling = asyncio.create_task(self.journal.run(), name="journal")
@@ -219,11 +223,14 @@ class Cell:
         expires = self.clock.monotonic() + _PERSON_SECONDS * SECOND
         return await self.commands.execute(Command(uuid.uuid4().hex, tag, value, f"user:{user}", expires))
 
-    def acknowledge(self, alarm: str, user: str) -> AlarmChanged:
-        """Raises CommandRefused."""
-        event = self.engine.acknowledge(alarm, user, self.clock.now())
+    def do(self, alarm: str, deed: Deed) -> AlarmChanged:
+        """What a person does to an alarm. Raises CommandRefused."""
+        event = self.engine.do(alarm, deed, self._moment())
         self.bus.emit(event)
         return event
+
+    def _moment(self) -> Moment:
+        return Moment(self.clock.now(), self.clock.monotonic())
 
     # Running along
 
@@ -283,8 +290,7 @@ def _words(event: AnyEvent) -> tuple[str, str, int]:
     the text; and how loud it is. No values: a log lies on some disk in the clear."""
     match event:
         case AlarmChanged():
-            text = f"alarm {event.alarm} is {event.state}: {event.message or event.tag} ({event.tag})"
-            return f"alarm {event.alarm} {event.state}", text, logging.WARNING
+            return _alarm_words(event)
         case DeviceChanged():
             text = f"device {event.device} is {event.state}" + (f": {event.reason}" if event.reason else "")
             level = logging.INFO if event.state is DeviceState.ONLINE else logging.WARNING
@@ -294,3 +300,11 @@ def _words(event: AnyEvent) -> tuple[str, str, int]:
             return f"write {event.tag} {event.outcome}", text, logging.WARNING
         case DataLost():
             return "lost", f"{event.points} points are lost: {event.reason}", logging.ERROR
+
+
+def _alarm_words(event: AlarmChanged) -> tuple[str, str, int]:
+    """What a person did beside acknowledging is told by its name. A comment may quote anything, so it is not told."""
+    by = f" by {event.actor}" if event.actor else ""
+    done = "" if event.state is not event.previous else f", {event.move}{by}"
+    text = f"alarm {event.alarm} is {event.state}{done}: {event.message or event.tag} ({event.tag})"
+    return f"alarm {event.alarm} {event.state}{done}", text, logging.INFO if event.suppressed else logging.WARNING

@@ -27,6 +27,7 @@ LEAST_INTERVAL = 0.1
 
 _MAX_PATH = 107  # sun_path has 108 bytes on Linux, and the last is a zero: unix(7)
 
+Comment: TypeAlias = Annotated[str, msgspec.Meta(max_length=500)]
 Value: TypeAlias = bool | int | float | str
 
 
@@ -53,6 +54,35 @@ class Write(Request, frozen=True, tag="write"):
 
 class Acknowledge(Request, frozen=True, tag="ack"):
     alarm: Name
+    comment: Comment = ""
+
+
+class Reset(Request, frozen=True, tag="reset"):
+    """A latched alarm, once its condition is over and it is acknowledged."""
+
+    alarm: Name
+    comment: Comment = ""
+
+
+class Shelve(Request, frozen=True, tag="shelve"):
+    """For `duration`, such as 90m or 8h; `comment` says why."""
+
+    alarm: Name
+    duration: Annotated[str, msgspec.Meta(max_length=20)]
+    comment: Comment
+
+
+class Unshelve(Request, frozen=True, tag="unshelve"):
+    alarm: Name
+    comment: Comment = ""
+
+
+class Service(Request, frozen=True, tag="service"):
+    """Take an alarm `out` of service, and say why, or put it back."""
+
+    alarm: Name
+    out: bool
+    comment: Comment = ""
 
 
 class Reload(Request, frozen=True, tag="reload"):
@@ -73,6 +103,10 @@ AnyRequest: TypeAlias = (
     | Read
     | Write
     | Acknowledge
+    | Reset
+    | Shelve
+    | Unshelve
+    | Service
     | Reload
     | Watch
     | inquiry.AnyQuestion
@@ -137,6 +171,14 @@ class AcknowledgeReply(Reply, frozen=True, tag="ack"):
     user: str
 
 
+class AlarmReply(Reply, frozen=True, tag="alarm"):
+    """What `user` did to an alarm, and how it stands now. `move` is reset, shelve, unshelve, remove or place."""
+
+    alarm: AlarmEntry
+    move: str
+    user: str
+
+
 class ReloadReply(Reply, frozen=True, tag="reload"):
     """Generation `number`, whose files have the hash `sha256`, is in force. It is the old one if there are `problems`:
     then nothing has changed. Else the differences are those to the generation before."""
@@ -156,6 +198,7 @@ AnyReply: TypeAlias = (
     | AlarmsReply
     | WriteReply
     | AcknowledgeReply
+    | AlarmReply
     | ReloadReply
     | inquiry.AnyAnswer
     | Failure

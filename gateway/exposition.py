@@ -142,6 +142,10 @@ def _alarms(alarms: Sequence[AlarmEntry]) -> Iterator[Metric]:
     for priority, number in sorted(Counter(alarm.priority for alarm in alarms if alarm.active).items()):
         active.add_metric((priority,), number)
     yield active
+    suppressed = sum(alarm.suppressed for alarm in alarms)
+    yield GaugeMetricFamily("edgeward_alarms_suppressed", "Alarms that are shelved or out of service", suppressed)
+    latched = sum(alarm.latched for alarm in alarms)
+    yield GaugeMetricFamily("edgeward_alarms_latched", "Alarms that are latched until they are reset", latched)
 
 
 def _states(devices: Sequence[DeviceStatus]) -> Metric:

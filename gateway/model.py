@@ -324,7 +324,13 @@ class DeviceChanged(Event, frozen=True):
 
 
 class AlarmChanged(Event, frozen=True):
-    """`tag` had `value` when `alarm` went from `previous` to `state`; `actor` is who acknowledged, else empty."""
+    """`tag` had `value` when `alarm` went from `previous` to `state`. `move` names what moved it; where a person did,
+    `actor` is who, and `comment` why. What a person suppresses or resets leaves the state as it is.
+
+    The rest is how the alarm stands now, so that the last event of an alarm tells all of it: whether it is `latched`,
+    which it is from being raised until it is reset; until when it is shelved (nanoseconds UTC, 0 where it is not);
+    whether it is out of service; and whether it is `suppressed`, by either: then nobody is to be told. `command` is the
+    id of what was written when it was raised, and `revision` tells one wording of its rule from another."""
 
     alarm: str
     tag: str
@@ -334,6 +340,14 @@ class AlarmChanged(Event, frozen=True):
     value: Value | None = None
     message: str = ""
     actor: str = ""
+    comment: str = ""
+    move: str = ""
+    latched: bool = False
+    suppressed: bool = False
+    shelved_until: int = 0
+    out_of_service: bool = False
+    command: str = ""
+    revision: str = ""
 
 
 class CommandDone(Event, frozen=True):

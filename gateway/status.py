@@ -74,7 +74,9 @@ class SinkStatus(msgspec.Struct, frozen=True):
 
 
 class AlarmEntry(msgspec.Struct, frozen=True):
-    """`since` is nanoseconds UTC. An alarm is `active` while its condition holds, acknowledged or not."""
+    """`since` is nanoseconds UTC, and so is `shelved_until`, which is 0 where it is not. An alarm is `active` while its
+    condition holds, acknowledged or not; `latched` until it is reset; and `suppressed` while it is shelved or out of
+    service: then nobody is told. `actor` is who did something to it last, and `comment` why."""
 
     alarm: str
     tag: str
@@ -86,6 +88,17 @@ class AlarmEntry(msgspec.Struct, frozen=True):
     since: int | None
     fault: str = ""
     """Why its rule is in quarantine, judged no more; mostly empty."""
+    latched: bool = False
+    suppressed: bool = False
+    shelved_until: int = 0
+    out_of_service: bool = False
+    actor: str = ""
+    comment: str = ""
+
+    @property
+    def is_at_rest(self) -> bool:
+        """There is nothing that anybody has to see."""
+        return self.state == "normal" and not (self.latched or self.suppressed or self.fault)
 
 
 class GenerationStatus(msgspec.Struct, frozen=True):
@@ -100,7 +113,8 @@ class GenerationStatus(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True):
     """`time` and `started` are nanoseconds UTC. `failure` says what the journal suffers from, if anything, or that it
-    waits for the clock to be right. `alarms` are those that are not normal, or whose rule is in quarantine."""
+    waits for the clock to be right. `alarms` are those that are not normal, or are latched or suppressed, or whose rule
+    is in quarantine."""
 
     site: str
     cell: str
@@ -146,7 +160,7 @@ class Rates:
 
 def collect(cell: Cell, backlog: Backlog, rates: Rates) -> Status:
     """The cell at this moment. Nothing is awaited in between, so the counts of a sink always add up."""
-    alarms = [entry for entry in map(alarm, cell.engine.alarms()) if entry.state != "normal" or entry.fault]
+    alarms = [entry for entry in map(alarm, cell.engine.alarms()) if not entry.is_at_rest]
     return Status(
         site=cell.configuration.site,
         cell=cell.configuration.cell,
@@ -183,6 +197,12 @@ def alarm(status: AlarmStatus) -> AlarmEntry:
         message=status.message,
         value=status.value,
         since=status.since,
+        latched=status.latched,
+        suppressed=status.suppressed,
+        shelved_until=status.shelved_until,
+        out_of_service=status.out_of_service,
+        actor=status.actor,
+        comment=status.comment,
         fault=status.fault,
     )
 

@@ -94,7 +94,8 @@ class Condition(ABC):
     @abstractmethod
     def doubtful(self, scan: Scan) -> Sequence[int]:
         """The rules for which this scan holds a value that is not good. A missing value is not doubtful: the last one
-        stands. Called after `judge` with the same scan, only while an on-delay of this group runs."""
+        stands. Called after `judge` with the same scan, only while an on-delay of this group runs, or something
+        that a crash interrupted waits for a good value."""
 
     @abstractmethod
     def value(self, key: int) -> Value:
@@ -105,6 +106,11 @@ class Condition(ABC):
     def adopt(self, key: int, before: Self, old: int) -> None:
         """Let a rule go on where `before` stands with its rule `old`, which has the same settings on the same group.
         Called before the first scan; `before` is not asked again."""
+
+    @abstractmethod
+    def resume(self, key: int) -> None:
+        """Let a rule go on, after a restart, as one whose condition holds; its value is not known. Only a good value
+        that is still to come changes that, and one within the deadband does not. Called before the first scan."""
 
     @abstractmethod
     def forget(self, key: int) -> None:
@@ -153,6 +159,10 @@ class WideCondition(ABC):
 
     @abstractmethod
     def adopt(self, key: int, before: Self, old: int) -> None:
+        """As for a `Condition`."""
+
+    @abstractmethod
+    def resume(self, key: int) -> None:
         """As for a `Condition`."""
 
     @abstractmethod

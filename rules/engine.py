@@ -18,7 +18,12 @@ goes stale, for which `tick` is called, too.
 **Quarantine.** Judging raises nothing; where it does, that is a bug, and costs the one rule in which it is, until the
 configuration is read again. Its on-delay ends, its alarm stays as it is, and the others are judged.
 
-**Isolation.** A rule that writes gives its command each time its alarm is raised, whoever acknowledges what.
+**Isolation.** A rule that writes gives its command each time its alarm is raised, whoever acknowledges what, and also
+while the alarm is suppressed.
+
+**After a restart.** An alarm that stood goes on where its events on disk have led it: its condition holds until a good
+value says otherwise. Where nobody has told how its command ended, the same command is given once more, by the first
+good value that leaves the condition holding. On-delays start anew.
 """
 
 from __future__ import annotations
@@ -26,13 +31,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import CommandRefused, ConfigError
 from gateway.model import AlarmChanged, AnyEvent, Command, RuleFailed, Scan, Tag, TagGroup
-from rules.alarm import Alarm, AlarmStatus, IllegalMove
+from rules import deed as deeds
+from rules.alarm import Alarm, AlarmStatus, Deed, IllegalMove, Input, Label
 from rules.condition import Condition, Look, WideCondition
 from rules.settings import Rule, WriteSettings
+from rules.standing import Standing
 
 Answer: TypeAlias = AnyEvent | Command | RuleFailed
 
@@ -54,11 +62,13 @@ class Delay:
 
 @dataclass(slots=True, eq=False)
 class Desk:
-    """All that is judged on one tag group, and the on-delays that run there, by the key of the rule."""
+    """All that is judged on one tag group, the on-delays that run there, by the key of the rule, and the rules that owe
+    a command since before the restart."""
 
     stale_after: int
     conditions: list[Condition] = field(default_factory=list)
     delays: dict[int, Delay] = field(default_factory=dict)
+    owed: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +77,7 @@ class WideDesk:
 
     condition: WideCondition
     delays: dict[int, Delay] = field(default_factory=dict)
+    owed: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +120,28 @@ class Engine:
             watches |= self._widely(kind, members) if group is None else self._on(group, kind, members)
         self._watches = [watches[key] for key in range(len(rules))]
         self._alarms = {watch.alarm.name: watch.alarm for watch in self._watches}
+        self._shelved: dict[str, int] = {}
+        """When each alarm that is shelved comes back (monotonic)."""
+
+    def restore(self, standings: Mapping[str, Standing], moment: Moment) -> None:
+        """Go on, after a restart, where the alarms stood. Of one whose rule is another one by now, only what suppresses
+        it is left. Called before the first scan."""
+        for watch in self._watches:
+            if (standing := standings.get(watch.alarm.name)) is not None:
+                self._restore(watch, standing, moment)
+
+    def _restore(self, watch: Watch, standing: Standing, moment: Moment) -> None:
+        revision = watch.alarm.label.revision
+        if standing.revision != revision:
+            standing = standing.suppression(revision)
+        watch.alarm.standing = standing
+        if standing.active:
+            watch.condition.resume(watch.key)
+            if standing.owed:
+                watch.desk.owed.add(watch.key)
+        if standing.shelved_until:
+            left = min(standing.shelved_until - moment.now, deeds.LONGEST_SHELVING)  # the clock may have been set
+            self._shelved[watch.alarm.name] = moment.monotonic + left
 
     def _home(self, rule: Rule, tags: Mapping[str, Tag]) -> TagGroup | None:
         """The tag group that a rule is judged on; None for a wide one. Raises ConfigError."""
@@ -144,13 +177,17 @@ class Engine:
 
     def adopt(self, before: Engine) -> None:
         """Go on from `before` with every rule that is the same in both, on the same tag group: where its alarm stands,
-        whether its condition holds, and the on-delay that runs. Any other rule starts anew, and the alarm of a rule
-        that is gone goes with it. Called before the first scan; `before` is not asked again. `recall` comes next."""
+        whether its condition holds, and the on-delay that runs. Any other rule starts anew, though what suppressed
+        its alarm stays; and the alarm of a rule that is gone goes with it. Called before the first scan; `before` is
+        not asked again. `recall` comes next."""
         past = {watch.alarm.name: watch for watch in before._watches}
         for watch in self._watches:
             old = past.get(watch.alarm.name)
             if old is not None and old.rule == watch.rule and old.groups == watch.groups:
                 self._continue(watch, old)
+            elif old is not None:
+                watch.alarm.standing = old.alarm.standing.suppression(watch.alarm.label.revision)
+        self._shelved = {name: due for name, due in before._shelved.items() if name in self._alarms}
 
     def recall(self, look: Look) -> None:
         """Take over the last values from the image, for the rules that read several groups."""
@@ -166,6 +203,8 @@ class Engine:
         if (delay := old.desk.delays.get(old.key)) is not None:
             watch.desk.delays[watch.key] = delay
             self._busy.add(watch.desk)
+        if old.key in old.desk.owed:
+            watch.desk.owed.add(watch.key)
 
     def judge(self, scan: Scan, now: int, monotonic: int) -> Sequence[Answer]:
         """Hold a scan against the rules that read its group. What it brings about, in the order in which it is to
@@ -193,6 +232,8 @@ class Engine:
             answers += self._separate(desk, condition, scan, moment)
         if desk.delays:
             answers += self._review(desk, scan, moment)
+        if desk.owed:
+            answers += self._settle(desk, scan, moment)
         return answers
 
     def _separate(self, desk: Desk, failed: Condition, scan: Scan, moment: Moment) -> list[Answer]:
@@ -232,8 +273,9 @@ class Engine:
         return answers
 
     def tick(self, now: int, monotonic: int, usable: Callable[[str], bool]) -> Sequence[Answer]:
-        """Raise what has waited long enough while no scan came. `usable` tells of a tag id whether its last value is
-        good and fresh; a delay whose tags are not is dropped. A wide rule knows that by itself."""
+        """Raise what has waited long enough while no scan came, and take off the shelf what was there long enough.
+        `usable` tells of a tag id whether its last value is good and fresh; a delay whose tags are not is dropped. A
+        wide rule knows that by itself."""
         answers: list[Answer] = []
         for desk in [desk for desk in self._busy if isinstance(desk, WideDesk)]:
             answers += self._lapse_widely(desk, Moment(now, monotonic))
@@ -246,24 +288,35 @@ class Engine:
                 answers += self._raise(watch, Moment(now, monotonic))
             else:
                 self._drop(watch)
-        return answers
+        over = [name for name, until in self._shelved.items() if until <= monotonic]
+        return answers + [self._move(name, Deed(Input.EXPIRE, ""), Moment(now, monotonic)) for name in over]
 
     def next_due(self) -> int | None:
-        """When the next on-delay runs out, or may end for want of a fresh value (monotonic): for the next call of
-        `tick`; None while none runs."""
+        """When the next shelving or on-delay is over, or may end for want of a fresh value (monotonic): for the next
+        call of `tick`; None while none runs."""
         dues = [delay.due for desk in self._busy for delay in desk.delays.values()]
         lapses = [desk.condition.next_lapse() for desk in self._busy if isinstance(desk, WideDesk)]
-        return min([*dues, *(lapse + 1 for lapse in lapses if lapse is not None)], default=None)
+        known = (lapse + 1 for lapse in lapses if lapse is not None)
+        return min(chain(dues, known, self._shelved.values()), default=None)
 
-    def acknowledge(self, alarm: str, actor: str, now: int) -> AlarmChanged:
-        """Somebody has seen an alarm. Raises CommandRefused where there is nothing to acknowledge."""
-        known = self._alarms.get(alarm)
-        if known is None:
+    def do(self, alarm: str, deed: Deed, moment: Moment) -> AlarmChanged:
+        """What a person does to an alarm. Raises CommandRefused, and then nothing has changed."""
+        if alarm not in self._alarms:
             raise CommandRefused(f"there is no alarm {alarm}")
+        if (problem := deeds.problem(deed, moment.now)) is not None:
+            raise CommandRefused(problem)
         try:
-            return known.acknowledge(actor, now)
+            return self._move(alarm, deed, moment)
         except IllegalMove:
-            raise CommandRefused(f"alarm {alarm} is {known.state}: there is nothing to acknowledge") from None
+            raise CommandRefused(deeds.refusal(self._alarms[alarm].status(), deed.given)) from None
+
+    def _move(self, name: str, deed: Deed, moment: Moment) -> AlarmChanged:
+        event = self._alarms[name].do(deed, moment.now)
+        if not event.shelved_until:
+            self._shelved.pop(name, None)
+        elif deed.given is Input.SHELVE:
+            self._shelved[name] = moment.monotonic + event.shelved_until - moment.now
+        return event
 
     def alarms(self) -> list[AlarmStatus]:
         """How every alarm stands, in the order of the rules."""
@@ -285,20 +338,30 @@ class Engine:
         """The alarm, and before it the command: isolation waits for nothing."""
         if watch.key in watch.desk.delays:
             self._end(watch)
-        event = watch.alarm.turn(True, watch.condition.value(watch.key), moment.now)
         write = watch.rule.settings.write
-        return (event,) if write is None else (self._command(watch, write, moment), event)
+        command = None if write is None else self._command(watch, write, moment)
+        value = watch.condition.value(watch.key)
+        event = watch.alarm.turn(True, value, moment.now, command.id if command else "")
+        return (event,) if command is None else (command, event)
 
     def _command(self, watch: Watch, write: WriteSettings, moment: Moment) -> Command:
         watch.commands += 1
-        name = watch.alarm.name
-        return Command(
-            id=f"{self._prefix}/{name}#{watch.commands}",
-            tag=write.tag,
-            value=write.value,
-            origin=f"rule:{name}",
-            expires=moment.monotonic + write.expires_after,
-        )
+        return _isolation(watch, write, f"{self._prefix}/{watch.alarm.name}#{watch.commands}", moment.monotonic)
+
+    def _settle(self, desk: Desk, scan: Scan, moment: Moment) -> list[Answer]:
+        """Give the commands that are owed, where the scan holds good values of their rules."""
+        doubtful = {key for condition in desk.conditions for key in condition.doubtful(scan)}
+        known = [self._watches[key] for key in sorted(desk.owed - doubtful)]
+        return [answer for watch in known if _has(scan, watch) for answer in self._repay(watch, moment)]
+
+    def _repay(self, watch: Watch, moment: Moment) -> Sequence[Answer]:
+        """Give the command that a rule owes, now that it is known again whether its condition holds: if it does not,
+        nothing is owed."""
+        watch.desk.owed.discard(watch.key)
+        standing, write = watch.alarm.standing, watch.rule.settings.write
+        if write is None or watch.fault or not (standing.active and standing.owed):
+            return ()
+        return (_isolation(watch, write, standing.owed, moment.monotonic),)
 
     def _lapse(self, desk: Desk, monotonic: int) -> None:
         """Drop the delays whose values went stale since they were last seen."""
@@ -321,8 +384,11 @@ class Engine:
         is_delayed = watch.key in desk.delays
         if holds is None and is_delayed:
             self._drop(watch)
-        is_as_before = holds is (is_delayed or watch.alarm.active)
-        return () if holds is None or is_as_before else self._turn(watch, holds, moment)
+        is_as_before = holds is (is_delayed or watch.alarm.standing.active)
+        if holds is None or is_as_before:
+            return self._repay(watch, moment) if holds and watch.key in desk.owed else ()
+        desk.owed.discard(watch.key)
+        return self._turn(watch, holds, moment)
 
     def _review(self, desk: Desk, scan: Scan, moment: Moment) -> list[Answer]:
         """What a scan means for the delays that run: a doubtful value ends one, a good one confirms it."""
@@ -332,7 +398,7 @@ class Engine:
         answers: list[Answer] = []
         for key, delay in list(desk.delays.items()):
             watch = self._watches[key]
-            if scan.columns is not None and not all(scan.columns[column] for column in watch.columns):
+            if not _has(scan, watch):
                 continue
             delay.seen = moment.monotonic
             if delay.due <= moment.monotonic:
@@ -347,6 +413,15 @@ class Engine:
         del watch.desk.delays[watch.key]
         if not watch.desk.delays:
             self._busy.discard(watch.desk)
+
+
+def _has(scan: Scan, watch: Watch) -> bool:
+    """Whether the scan has a value of each of the rule's tags."""
+    return scan.columns is None or all(scan.columns[column] for column in watch.columns)
+
+
+def _isolation(watch: Watch, write: WriteSettings, id_: str, monotonic: int) -> Command:
+    return Command(id_, write.tag, write.value, f"rule:{watch.alarm.name}", monotonic + write.expires_after)
 
 
 def _condition(kind: str) -> Any:
@@ -379,9 +454,15 @@ def _watch(
         key=key,
         rule=rule,
         groups=groups,
-        alarm=Alarm(rule.name, tags[0], rule.settings.priority, rule.settings.message),
+        alarm=Alarm(_label(rule)),
         tags=tags,
         columns=tuple(groups[0].index[tag] for tag in tags) if len(groups) == 1 else (),
         condition=condition,
         desk=desk,
     )
+
+
+def _label(rule: Rule) -> Label:
+    settings = rule.settings
+    tag = rule.condition_settings.tags()[0]
+    return Label(rule.name, tag, settings.priority, settings.message, settings.latched, rule.revision())

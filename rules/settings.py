@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +53,7 @@ class RuleSettings(Settings):
     on_delay: Duration = Field(default=0, description="how long the condition must hold before the alarm is raised")
     priority: Priority = Field(default="medium", description="how soon somebody must act")
     message: str = Field(default="", description="what the alarm tells people")
+    latched: bool = Field(default=False, description="whether the alarm stays, after it has returned, until its reset")
     write: WriteSettings | None = Field(default=None, description="isolation: written each time the alarm is raised")
 
 
@@ -63,6 +66,12 @@ class Rule:
     settings: RuleSettings
     condition: str
     condition_settings: ConditionSettings
+
+    def revision(self) -> str:
+        """Another one for every wording of the rule, and the same one after a restart."""
+        parts = (self.settings.model_dump_json(exclude_defaults=True), self.condition)
+        wording = json.dumps([*parts, self.condition_settings.model_dump_json(exclude_defaults=True)])
+        return hashlib.sha256(wording.encode()).hexdigest()[:12]
 
     def problem(self, tags: Mapping[str, Tag]) -> str | None:
         """What is wrong with this rule on these tags, the condition first; None if nothing is."""

@@ -22,6 +22,8 @@ examples:
   edgeward watch press-1/oil.pressure   see values as they change
   edgeward write press-1/run false      write a tag
   edgeward ack bearing-hot              acknowledge an alarm
+  edgeward shelve bearing-hot --for 2h --comment 'bearing on order'
+                                        record it, but tell nobody meanwhile
   edgeward journal status               what is on disk, who still has to get it, what was given up
   edgeward drill outage --minutes 5     cut the sinks off on purpose, and see that every promise is kept
   edgeward reload                       apply a changed configuration, or say what is wrong with it
@@ -131,7 +133,8 @@ def _add_remote(commands: _Commands[argparse.ArgumentParser]) -> None:
     write.add_argument("tag", metavar="TAG", help="such as press-1/run")
     write.add_argument("value", metavar="VALUE", help="such as false or 12.5")
     ack = commands.add_parser("ack", parents=[asking], help="acknowledge an alarm")
-    ack.add_argument("alarm", metavar="ALARM", help="the name of its rule, such as bearing-hot")
+    _add_alarm(ack)
+    _add_attention(commands, asking)
     commands.add_parser("reload", parents=[asking], help="apply a changed configuration without a restart")
 
 
@@ -228,6 +231,24 @@ def _moment(text: str) -> int:
         return moment(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text} is no time: write 2026-11-23T08:15:00Z, or 2h ago as 2h") from None
+
+
+def _add_attention(commands: _Commands[argparse.ArgumentParser], asking: argparse.ArgumentParser) -> None:
+    reset = commands.add_parser("reset", parents=[asking], help="let go of a latched alarm that is over")
+    _add_alarm(reset)
+    shelve = commands.add_parser("shelve", parents=[asking], help="record an alarm, but tell nobody, for a time")
+    _add_alarm(shelve, why=True)
+    shelve.add_argument("--for", dest="duration", required=True, metavar="TIME", help="such as 90m; 24h at most")
+    unshelve = commands.add_parser("unshelve", parents=[asking], help="take an alarm off the shelf before its time")
+    _add_alarm(unshelve)
+    service = commands.add_parser("service", parents=[asking], help="take an alarm out of service, or put it back")
+    service.add_argument("way", choices=("out", "in"), help="out of service until it is put back, or back in")
+    _add_alarm(service)
+
+
+def _add_alarm(command: argparse.ArgumentParser, why: bool = False) -> None:
+    command.add_argument("alarm", metavar="ALARM", help="the name of its rule, such as bearing-hot")
+    command.add_argument("--comment", default="", required=why, metavar="TEXT", help="why; kept in the record")
 
 
 class _Version(argparse.Action):

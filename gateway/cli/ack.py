@@ -12,7 +12,7 @@ from gateway.log import printable
 
 
 def run(client: Client, options: Namespace) -> int:
-    reply = client.ask(Acknowledge(options.alarm), AcknowledgeReply)
+    reply = client.ask(Acknowledge(options.alarm, options.comment), AcknowledgeReply)
     if options.json:
         print(msgspec.json.encode(reply).decode())
     else:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli.table import console, table
-from gateway.cli.words import NOTHING, ago, count, size, span, value
+from gateway.cli.words import NOTHING, ago, count, date, size, span, value
 from gateway.status import AlarmEntry, DeviceStatus, LinkStatus, SinkStatus, Status
 
 _DIGITS = 8
@@ -95,7 +95,24 @@ def alarms(entries: Sequence[AlarmEntry]) -> Table:
 
 
 def _alarm(alarm: AlarmEntry) -> Sequence[str]:
-    since = ago(alarm.since)
-    state = f"{alarm.state}, not judged" if alarm.fault else alarm.state
-    message = f"its rule failed: {alarm.fault}" if alarm.fault else alarm.message
-    return alarm.alarm, alarm.priority, state, since, alarm.tag, value(alarm.value), message
+    state = ", ".join([alarm.state, *conditions(alarm)])
+    told = f"its rule failed: {alarm.fault}" if alarm.fault else alarm.message
+    message = f"{told} ({remark(alarm)})" if alarm.actor else told
+    return alarm.alarm, alarm.priority, state, ago(alarm.since), alarm.tag, value(alarm.value), message
+
+
+def conditions(alarm: AlarmEntry) -> Iterator[str]:
+    """What stands beside the state of an alarm, in words."""
+    if alarm.latched:
+        yield "latched"
+    if alarm.shelved_until:
+        yield f"shelved until {date(alarm.shelved_until)} UTC"
+    if alarm.out_of_service:
+        yield "out of service"
+    if alarm.fault:
+        yield "not judged"
+
+
+def remark(alarm: AlarmEntry) -> str:
+    """Who did something to it last, and why."""
+    return f"{alarm.actor}: {alarm.comment}" if alarm.comment else alarm.actor

@@ -222,6 +222,24 @@ class Catalog:
             connection.execute(delete(tables.order).where(old))
         return True
 
+    # What is made of the events
+
+    def checkpoint(self) -> tuple[int, bytes] | None:
+        """What was made of all events before chunk `seq`, with that. Raises SealBroken."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(tables.checkpoint)).first()
+            if row is None:
+                return None
+            return row.seq, self._unsealed(connection, row.key).open(row.body, _checkpoint_place(row.seq))
+
+    def note_checkpoint(self, seq: int, content: bytes) -> None:
+        """On disk when this returns, in the place of the one before."""
+        self._key_id = self._key_id or self._add_key()
+        body = self._seal.close(content, _checkpoint_place(seq))
+        with self._engine.begin() as connection:
+            connection.execute(delete(tables.checkpoint))
+            connection.execute(insert(tables.checkpoint), [{"id": 1, "seq": seq, "key": self._key_id, "body": body}])
+
     # The drop ledger, and the dead letters
 
     def losses(self, untold: bool = False) -> list[tuple[int, Loss]]:
@@ -383,6 +401,10 @@ def _put(connection: Connection, name: str, value: bytes) -> None:
 
 def _place(sink: str, stream: Stream, time: int) -> bytes:
     return f"dead letter/{sink}/{stream}/{time}".encode()
+
+
+def _checkpoint_place(seq: int) -> bytes:
+    return f"checkpoint/{seq}".encode()
 
 
 def _entry(row: Row[tuple[object, ...]]) -> Entry:

@@ -24,6 +24,7 @@ from gateway.journal.delivery import Delivery
 from gateway.journal.keys import KeyRing
 from gateway.journal.lane import Lane
 from gateway.journal.muster import muster
+from gateway.journal.recollection import Memory, Recollection
 from gateway.journal.rotation import Rotation
 from gateway.journal.store import FAILURES, Batch, Store
 from gateway.journal.ties import Ties
@@ -81,10 +82,11 @@ class Journal:
         self._leaving: set[str] = set()
         self.rotation = Rotation(self)
         self._upkeep = Upkeep(self, settings)
+        self.recollection: Recollection | None = None
 
-    async def open(self, sinks: Iterable[str] | None) -> None:
-        """For `sinks`, or as it is: then nobody joins or leaves. Raises `FAILURES` or ConfigError when the store cannot
-        be used at all."""
+    async def open(self, sinks: Iterable[str] | None, memory: Memory | None = None) -> None:
+        """For `sinks`, or as it is: then nobody joins or leaves. `memory` is brought up to the last event on disk, and
+        kept there. Raises `FAILURES` or ConfigError when the store cannot be used at all."""
         self.store = await self.own(Store, self._directory, self.keys, self._settings.segment_bytes)
         now = self._clock.now()
         members = None if sinks is None else set(sinks)
@@ -95,6 +97,9 @@ class Journal:
         await self.write_notes()
         await self._upkeep.date()
         await self._remember()
+        if memory is not None:
+            self.recollection = Recollection(self, memory)
+            await self.recollection.open()
 
     async def _remember(self) -> None:
         """What was stored last: of that, what was not acknowledged comes again."""
@@ -226,6 +231,8 @@ class Journal:
                 else:
                     self.recover(lane)
                     break
+            if batch.events and self.recollection is not None:
+                self.recollection.follow(batch.events)
             if rolled:
                 await self._upkeep.make_room()
 
@@ -414,6 +421,8 @@ class Journal:
 
     async def remove(self, number: int) -> None:
         """With it goes how the deliveries stand, and what they have lost. Raises `FAILURES`."""
+        if not await self._can_spare(number):
+            return
         await self.peruse(self.store.forget, number)
         losses, self._notes.losses = self._notes.losses, []
         standings = [delivery.standing() for delivery in self.deliveries.values()]
@@ -423,6 +432,14 @@ class Journal:
             self._notes.losses = losses + self._notes.losses
             self._notes.is_dirty = True
             raise
+
+    async def _can_spare(self, number: int) -> bool:
+        """Whether what is made of the segment's events is kept elsewhere. False where they were committed so recently
+        that nobody has heard of it: it can be spared soon."""
+        entry = self.store.closed.get(number)
+        if self.recollection is None or entry is None or entry.stream is not Stream.EVENTS:
+            return True
+        return await self.recollection.covers(entry.mark.stop)
 
     async def own(self, call: Callable[[*_Arguments], _T], *arguments: *_Arguments) -> _T:
         """On the thread that owns the files."""
@@ -437,6 +454,8 @@ class Journal:
         self._notes.is_dirty = True
         self.store.age += self.calendar.ran()
         await self.note()
+        if self.recollection is not None:
+            await self.recollection.note()
         self._reader.shutdown()
         await self.own(self.store.close)
         self._owner.shutdown()

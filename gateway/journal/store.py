@@ -1,7 +1,7 @@
 """The files of the journal as one thing: a catalogue, closed segments, and an open one a stream. Synchronous.
 
 One thread, the owner, does everything but this: a second one, the reader, opens closed segments. It alone calls
-`fetch_closed`, `reopened`, `rewrap` and `forget`.
+`fetch_closed`, `recall`, `reopened`, `rewrap` and `forget`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
@@ -23,7 +24,7 @@ from gateway.journal.books import DeadLetter, Head, Loss, Standing
 from gateway.journal.catalog import Catalog, CatalogBroken, Entry, Reach
 from gateway.journal.chunk import Chunk, Stream, pack, pack_events, runs
 from gateway.journal.codec import CodecError
-from gateway.journal.dating import Offset, Offsets, Origin
+from gateway.journal.dating import AS_TOLD, Offset, Offsets, Origin
 from gateway.journal.keys import KeyRing
 from gateway.journal.ranges import Ranges
 from gateway.journal.segment import Mark, Name, Record, Segment
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 _READERS = 4
 _RESERVE_BYTES = 4 << 20
 _ROOM_BYTES = 1 << 20
+_MOST_RECALLED = 10_000
 _UNKNOWN = 4096
 """So many chunks are looked for beyond those that the catalogue knows of, in a file that is damaged."""
 
@@ -244,16 +246,16 @@ class Store:
         for number, mark in list(self._marks(stream)):
             if mark.first <= start < mark.stop:
                 segment = self._reader(Name(stream, number))
-                stop = min(stop, mark.stop)
-                try:
-                    chunks = segment.fetch(start, stop, most_points, self.offsets)
-                except (DatabaseError, CodecError) as error:
-                    if isinstance(error, DatabaseError) and sqlite.is_sick(error):
-                        raise
-                    chunks = []
-                if chunks and chunks[0].seq <= start:
-                    return [replace(c, points=mark.size(c.seq)) if c.broken else c for c in chunks]
-                return segment.salvage(start, stop, mark, self.offsets)
+                return _fetch(segment, mark, Asked(start, min(stop, mark.stop), most_points), self.offsets)
+        return []
+
+    def recall(self, start: int, stop: int) -> list[Chunk]:
+        """For the reader: events as `fetch_closed` gives them, but at the times that they were told with, and without
+        waiting for a clock to say when they were."""
+        for number, mark in list(self._marks(Stream.EVENTS)):
+            if mark.first <= start < mark.stop:
+                segment = self._reader(Name(Stream.EVENTS, number))
+                return _fetch(segment, mark, Asked(start, min(stop, mark.stop), _MOST_RECALLED), AS_TOLD)
         return []
 
     def _reader(self, name: Name) -> Segment:
@@ -448,3 +450,24 @@ class Store:
 def _total(mark: Mark, seq: int) -> int:
     edges = {mark.first: mark.total_first, mark.stop: mark.total_stop}
     return edges[seq] if seq in edges else mark.total(seq)
+
+
+class Asked(NamedTuple):
+    """Chunks `start` to `stop`, and about how many points at most."""
+
+    start: int
+    stop: int
+    most_points: int
+
+
+def _fetch(segment: Segment, mark: Mark, asked: Asked, offsets: Offsets) -> list[Chunk]:
+    """From a closed segment; what is damaged comes back as broken chunks."""
+    try:
+        chunks = segment.fetch(*asked, offsets)
+    except (DatabaseError, CodecError) as error:
+        if isinstance(error, DatabaseError) and sqlite.is_sick(error):
+            raise
+        chunks = []
+    if chunks and chunks[0].seq <= asked.start:
+        return [replace(c, points=mark.size(c.seq)) if c.broken else c for c in chunks]
+    return segment.salvage(asked.start, asked.stop, mark, offsets)

@@ -77,6 +77,14 @@ order = Table(
     Column("id", String, nullable=False, unique=True),
     Column("expires", Integer, nullable=False),
 )
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("key", Integer, nullable=False),
+    Column("body", BLOB, nullable=False),
+)
 loss = Table(
     "loss",
     metadata,

@@ -47,6 +47,7 @@ class Upkeep:
             for work in (
                 self.date,
                 journal.write_notes,
+                self._checkpoint,
                 self._collect,
                 self._rest,
                 self._roll,
@@ -73,6 +74,10 @@ class Upkeep:
                 journal.calendar.found.remove(offset)
             if journal.calendar.is_trusted:
                 await journal.own(journal.store.estimate, journal.calendar.began)
+
+    async def _checkpoint(self) -> None:
+        if self._journal.recollection is not None:
+            await self._journal.recollection.tidy()
 
     async def _collect(self) -> None:
         """Segments that no sink needs any more go."""

@@ -68,6 +68,11 @@ def _alarm(event: AlarmChanged) -> Point:
         **_value(event.value),
         "message": event.message,
         "actor": event.actor,
+        "comment": event.comment,
+        "move": event.move,
+        "latched": event.latched,
+        "suppressed": event.suppressed,
+        "command": event.command,
     }
     return Point("alarms", {"alarm": event.alarm, "priority": event.priority}, fields)
 

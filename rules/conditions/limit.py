@@ -115,6 +115,10 @@ class Condition(condition.Condition):
         limits, i = self._places[key]
         limits.adopt(i, *before._places[old])
 
+    def resume(self, key: int) -> None:
+        limits, i = self._places[key]
+        limits.resume(i)
+
     def forget(self, key: int) -> None:
         limits, i = self._places[key]
         limits.forget(i)
@@ -147,6 +151,8 @@ class _Limits:
         self._low, self._high = self._wide[0].copy(), self._wide[1].copy()
         self._holds: Mask = np.zeros(len(limits), np.bool_)
         self._inside = np.where([band.high is None for band in narrow], *self._narrow)
+        lowest, highest = _ends([Band(None, None)] * len(limits), span.type)
+        self._outside = np.where([band.high is None for band in narrow], lowest, highest)
         self._row: Plane = self._inside.copy()
 
     def judge(self, scan: Scan) -> Sequence[condition.Transition]:
@@ -176,6 +182,10 @@ class _Limits:
     def adopt(self, i: int, before: _Limits, old: int) -> None:
         self._turn(i, bool(before._holds[old]))
         self._row[i] = before._row[old]
+
+    def resume(self, i: int) -> None:
+        self._turn(i, True)
+        self._row[i] = self._outside[i]
 
     def forget(self, i: int) -> None:
         self._turn(i, False)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Self, TypeAlias
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from gateway.model import Scan, StatusCode, Tag, TagGroup, Value
@@ -41,6 +41,7 @@ def _parsed(value: object) -> Expression:
 Written: TypeAlias = Annotated[
     Expression,
     PlainValidator(_parsed),
+    PlainSerializer(lambda expression: expression.text, return_type=str),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS}),
 ]
 """An expression, parsed. It is of the type `expression` among pydantic's errors."""
@@ -192,6 +193,9 @@ class Condition(condition.WideCondition):
     def adopt(self, key: int, before: Self, old: int) -> None:
         rule, was = self._rules[key], before._rules[old]
         rule.holds, rule.value = was.holds, was.value
+
+    def resume(self, key: int) -> None:
+        self._rules[key].holds = True
 
     def forget(self, key: int) -> None:
         self._rules[key].holds = False

@@ -98,6 +98,23 @@ def test_a_letter_says_all_about_its_value() -> None:
         AlarmChanged(
             1, "hot", "p/t", AlarmState.UNACKNOWLEDGED, AlarmState.NORMAL, "high", 2**64 - 1, "too hot", "eve"
         ),
+        AlarmChanged(
+            1,
+            "hot",
+            "p/t",
+            AlarmState.NORMAL,
+            AlarmState.NORMAL,
+            "high",
+            actor="eve",
+            comment="noise",
+            move="shelve",
+            latched=True,
+            suppressed=True,
+            shelved_until=2**62,
+            out_of_service=True,
+            command="boot/hot#1",
+            revision="0123456789ab",
+        ),
         DeviceChanged(2, "press", "bus", DeviceState.OFFLINE, "no answer"),
         CommandDone(3, "c-1", "p/t", "on", "rule:x", Outcome.REFUSED, "why not"),
         DataLost(4, 12, "quota"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ async def test_metrics(tmp_path: Path) -> None:
         assert 0 <= seen["edgeward_device_freshness_seconds device=press-1 link=press-bus"] < 5
         assert seen["edgeward_alarms_active priority=medium"] == 1
         assert seen["edgeward_alarms state=unacknowledged"] == 1
+        assert (seen["edgeward_alarms_suppressed"], seen["edgeward_alarms_latched"]) == (0, 0)
         assert seen["edgeward_loop_lag_seconds"] >= 0
         assert seen["edgeward_journal_bytes"] > 0
         assert seen["edgeward_journal_failing"] == 0
@@ -74,7 +76,8 @@ async def test_points_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aw
 
 async def test_hostile_names_stay_labels(tmp_path: Path) -> None:
     async with running(tmp_path) as gate:
-        gate.cell.engine._watches[0].alarm.priority = 'x"} 1\nevil 2\n#'
+        alarm = gate.cell.engine._watches[0].alarm
+        alarm.label = replace(alarm.label, priority='x"} 1\nevil 2\n#')
         gate.publish(True, 1, 81.0, "ok")
         assert "evil" not in await scrape(gate)
 

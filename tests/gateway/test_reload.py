@@ -21,6 +21,7 @@ from gateway.generation import Archive
 from gateway.model import CommandDone, Order, Outcome, Tag, Value
 from gateway.problems import InvalidConfiguration
 from gateway.status import Rates
+from rules.alarm import Deed, Input
 from tests.gateway.gate import wait_until
 from tests.gateway.workshop import Driver, Sink, Workshop, device, install, link, rule, workshop
 
@@ -182,11 +183,28 @@ async def test_a_command_that_waits_for_a_tag_that_goes(tmp_path: Path) -> None:
 # What is known
 
 
+async def test_what_a_person_suppressed_stays_though_the_rule_changes(tmp_path: Path) -> None:
+    async with workshop(tmp_path, **PLANT) as shop:
+        until = shop.cell.clock.now() + 3600 * 10**9
+        shop.cell.do("hot", Deed(Input.SHELVE, "ann", "noise", until))
+        shop.cell.do("late", Deed(Input.REMOVE, "bob", "sensor is broken"))
+        shop.publish("press/fast", 81)
+        await shop.reload(**changed(rules={"hot": rule("press/fast.x", priority="low")}))
+        hot, late = shop.cell.engine.alarms()
+        assert (hot.state, hot.shelved_until, hot.comment) == ("normal", until, "noise")
+        assert late.out_of_service
+        due = shop.cell.engine.next_due()
+        assert due is not None
+        assert due - shop.cell.clock.monotonic() < 3600 * 10**9
+        await shop.reload(**changed(rules={"hot": None}))
+        assert shop.cell.engine.next_due() is None
+
+
 async def test_readings_and_alarms_stay_where_the_group_stays(tmp_path: Path) -> None:
     async with workshop(tmp_path, **PLANT) as shop:
         shop.publish("press/fast", 81)
         shop.publish("press/slow", 5)
-        shop.cell.acknowledge("hot", "ann")
+        shop.cell.do("hot", Deed(Input.ACKNOWLEDGE, "ann"))
         since = shop.cell.engine.alarms()[0].since
         await shop.reload(**changed(devices={"press": device("a", fast=60, slow=30)}, links={"a": link(port=2)}))
         assert shop.value("press/fast.x") == 81

@@ -1,11 +1,12 @@
 /* A Modbus TCP server of libmodbus, for tests and benchmarks.
 
-   usage: libmodbus_server PORT REGISTERS [--move] [--hole ADDRESS]...
+   usage: libmodbus_server PORT REGISTERS [--move] [--tell] [--hole ADDRESS]...
 
    Listens on 127.0.0.1 and serves several connections, each with any number of requests in flight. All four tables start
    at 0 and have REGISTERS entries; what lies beyond them, and every hole, is answered with exception 2. At first, each
    register holds its own address, and the odd coils are on. With --move, the registers of a read take one step of a
-   random walk before the reply. */
+   random walk before the reply. With --tell, each write of a single coil is a line on the standard output: its address
+   and what it is from then on, 0 or 1. */
 
 #include <errno.h>
 #include <modbus.h>
@@ -24,6 +25,7 @@ enum { MAX_HOLES = 16, BACKLOG = 16, FUNCTION = 7, ADDRESS = 8, COUNT = 10 };
 static int holes[MAX_HOLES];
 static int hole_count;
 static int moving;
+static int telling;
 
 static int word(const uint8_t *query, int at) {
     return query[at] << 8 | query[at + 1];
@@ -68,6 +70,10 @@ static void answer(modbus_t *context, modbus_mapping_t *mapping, const uint8_t *
             walk(mapping->tab_registers + start, count);
         if (function == MODBUS_FC_READ_INPUT_REGISTERS)
             walk(mapping->tab_input_registers + start, count);
+    }
+    if (telling && function == MODBUS_FC_WRITE_SINGLE_COIL) {
+        printf("coil %d %d\n", start, count == 0xFF00);
+        fflush(stdout);
     }
     modbus_reply(context, query, length, mapping);
 }
@@ -126,12 +132,14 @@ static void serve(modbus_t *context, modbus_mapping_t *mapping, int listener) {
 
 int main(int argc, char **argv) {
     if (argc < 3) {
-        fprintf(stderr, "usage: %s PORT REGISTERS [--move] [--hole ADDRESS]...\n", argv[0]);
+        fprintf(stderr, "usage: %s PORT REGISTERS [--move] [--tell] [--hole ADDRESS]...\n", argv[0]);
         return 2;
     }
     for (int i = 3; i < argc; i++) {
         if (strcmp(argv[i], "--move") == 0)
             moving = 1;
+        else if (strcmp(argv[i], "--tell") == 0)
+            telling = 1;
         else if (strcmp(argv[i], "--hole") == 0 && i + 1 < argc && hole_count < MAX_HOLES)
             holes[hole_count++] = atoi(argv[++i]);
     }

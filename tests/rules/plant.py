@@ -8,8 +8,9 @@ import numpy as np
 
 from gateway.clock import ManualClock
 from gateway.model import AlarmChanged, AlarmState, Scan, StatusCode, Tag, TagGroup, Value, ValueType
+from rules.alarm import Deed, Input
 from rules.conditions import limit
-from rules.engine import Answer, Engine
+from rules.engine import Answer, Engine, Moment
 from rules.settings import Rule, RuleSettings
 
 SECOND = 1_000_000_000
@@ -62,6 +63,15 @@ class Bench:
 
     def wait(self, seconds: float) -> None:
         self.clock.advance(round(seconds * SECOND))
+
+    def do(self, alarm: str, given: Input, actor: str = "ann", comment: str = "", seconds: float = 0) -> AlarmChanged:
+        """What a person does to an alarm; `seconds` from now is until when it is shelved."""
+        now = self.clock.now()
+        deed = Deed(given, actor, comment, now + round(seconds * SECOND) if seconds else 0)
+        return self.engine.do(alarm, deed, Moment(now, self.clock.monotonic()))
+
+    def acknowledge(self, alarm: str) -> AlarmChanged:
+        return self.do(alarm, Input.ACKNOWLEDGE)
 
     def state(self, alarm: str) -> AlarmState:
         return next(status.state for status in self.engine.alarms() if status.alarm == alarm)

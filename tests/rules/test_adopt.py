@@ -24,7 +24,7 @@ def succeed(bench: Bench, *rules: Rule, groups: tuple[TagGroup, ...] = (PUMP,)) 
 def test_an_alarm_stands_where_it_stood() -> None:
     bench = Bench(HOT)
     bench.judge(hot=81)
-    bench.engine.acknowledge("hot", "ann", bench.clock.now())
+    bench.acknowledge("hot")
     before = bench.engine.alarms()
     succeed(bench, FLOW, SLOW, HOT)
     assert bench.engine.alarms()[2:] == before
@@ -40,7 +40,7 @@ def test_acknowledging_goes_on() -> None:
     bench = Bench(HOT)
     bench.judge(hot=81)
     succeed(bench, HOT)
-    bench.engine.acknowledge("hot", "ann", bench.clock.now())
+    bench.acknowledge("hot")
     assert bench.state("hot") is AlarmState.ACKNOWLEDGED
 
 

@@ -29,10 +29,12 @@ def test_an_alarm_is_raised_acknowledged_and_cleared() -> None:
             priority="high",
             value=81.5,
             message="the pump is hot",
+            move="raise",
+            revision=HOT.revision(),
         )
     ]
     assert bench.judge(hot=99.0) == []
-    seen = bench.engine.acknowledge("hot", "ann", bench.clock.now())
+    seen = bench.acknowledge("hot")
     assert (seen.previous, seen.state, seen.actor) == (UNACKNOWLEDGED, ACKNOWLEDGED, "ann")
     assert bench.judge(hot=76.0) == []
     assert states(bench.judge(hot=75.0)) == [("hot", NORMAL)]
@@ -44,16 +46,16 @@ def test_an_alarm_that_went_by_itself_is_still_to_be_seen() -> None:
     assert states(bench.judge(hot=20.0)) == [("hot", RETURNED)]
     assert states(bench.judge(hot=90.0)) == [("hot", UNACKNOWLEDGED)]
     bench.judge(hot=20.0)
-    assert bench.engine.acknowledge("hot", "ann", 5).state is NORMAL
+    assert bench.acknowledge("hot").state is NORMAL
 
 
 def test_what_cannot_be_acknowledged_is_refused_and_changes_nothing() -> None:
     bench = Bench(HOT)
     before = bench.engine.alarms()
     with pytest.raises(CommandRefused, match="there is no alarm hto"):
-        bench.engine.acknowledge("hto", "ann", 1)
+        bench.acknowledge("hto")
     with pytest.raises(CommandRefused, match="alarm hot is normal: there is nothing to acknowledge"):
-        bench.engine.acknowledge("hot", "ann", 1)
+        bench.acknowledge("hot")
     assert bench.engine.alarms() == before
 
 
@@ -112,7 +114,7 @@ def test_isolation_writes_when_the_alarm_is_raised_and_at_no_other_time() -> Non
     command, event = bench.tick()
     assert command == Command("boot-1/stop#1", "press/run", False, "rule:stop", 3 * SECOND)
     assert isinstance(event, AlarmChanged)
-    bench.engine.acknowledge("stop", "ann", 1)
+    bench.acknowledge("stop")
     assert states(bench.judge(hot=90.0)) == []
     assert [type(answer) for answer in bench.judge(hot=20.0)] == [AlarmChanged]
     bench.judge(hot=90.0)

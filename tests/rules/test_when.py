@@ -15,8 +15,9 @@ from gateway.errors import ConfigError
 from gateway.image import Image
 from gateway.model import AlarmChanged, AlarmState, Command, Scan, StatusCode, TagGroup, Value
 from rules.conditions.when import Settings
-from rules.engine import Answer, Engine
+from rules.engine import Answer, Engine, Moment
 from rules.settings import Rule, RuleSettings
+from rules.standing import Standings
 from tests.rules.plant import SECOND, group, rule, scan, states
 
 NORMAL, UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED = AlarmState
@@ -438,3 +439,29 @@ def test_the_engine_agrees_with_one_rule_and_one_second_at_a_time(script: list[t
         for reference in references:
             getattr(reference, name)(*([] if name == "tick" else [given_]))
         assert [status.active for status in bench.engine.alarms()] == [each.active for each in references]
+
+
+# After a restart
+
+
+def test_an_expression_goes_on_after_a_restart() -> None:
+    hot = when("hot", "pump/hot > 80", until="pump/hot < 70", write={"tag": "press/run", "value": False})
+    bench = Bench(hot)
+    command, *raised = bench.pump(hot=81.0)
+    standings = Standings()
+    standings.follow(answer for answer in raised if isinstance(answer, AlarmChanged))
+    bench.engine = Engine([hot], [PUMP, PRESS], prefix="boot-2")
+    bench.engine.restore(standings.all(), Moment(bench.clock.now(), bench.clock.monotonic()))
+    assert bench.pump({"hot": StatusCode.BAD}, hot=20.0) == []
+    (again,) = bench.pump(hot=75.0)
+    assert isinstance(again, Command)
+    assert isinstance(command, Command)
+    assert again.id == command.id, "it still holds, and nobody had told how its command ended"
+    assert bench.pump(hot=75.0) == []
+    assert states(bench.pump(hot=69.0)) == [("hot", AlarmState.RETURNED)]
+    assert states(bench.pump(hot=81.0)) == [("hot", AlarmState.UNACKNOWLEDGED)]
+
+
+def test_an_expression_has_a_revision_of_its_own() -> None:
+    assert when("hot", "pump/hot > 80").revision() == when("hot", "pump/hot > 80").revision()
+    assert when("hot", "pump/hot > 80").revision() != when("hot", "pump/hot > 81").revision()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from gateway.cli.board import Board
 from gateway.cli.write import parse
 from gateway.door import TagReading
 from gateway.status import AlarmEntry, DeviceStatus, GenerationStatus, LinkStatus, SinkStatus, Status
-from tests.gateway.gate import Gate, fake_plugins, running
+from tests.gateway.gate import Gate, configuration, fake_plugins, running
 from tests.gateway.workshop import device, install, link, workshop
 
 
@@ -105,6 +106,103 @@ async def test_alarms_and_ack(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert out.endswith("; it was unacknowledged and is acknowledged\n")
         assert await call(gate, "alarms", "--json") == 0
         assert json.loads(capsys.readouterr().out)[0]["state"] == "acknowledged"
+
+
+async def test_an_alarm_is_acknowledged_with_a_comment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        gate.publish(True, 1, 81.0, "ok")
+        assert await call(gate, "ack", "too-high", "--comment", "valve is open") == 0
+        capsys.readouterr()
+        assert await call(gate, "alarms", "--json") == 0
+        (alarm,) = json.loads(capsys.readouterr().out)
+        assert alarm["comment"] == "valve is open"
+        assert alarm["actor"]
+        assert await call(gate, "alarms") == 0
+        assert "valve is" in capsys.readouterr().out
+
+
+async def test_shelve_and_unshelve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        assert await call(gate, "unshelve", "too-high") == 1
+        assert "alarm too-high is not shelved" in capsys.readouterr().err
+        assert await call(gate, "shelve", "too-high", "--for", "90m", "--comment", "pump is being serviced") == 0
+        out = capsys.readouterr().out
+        assert out.startswith("too-high: shelved by ")
+        assert "; it is normal, shelved until 20" in out
+        gate.publish(True, 1, 81.0, "ok")
+        assert await call(gate, "status", "--json") == 0
+        (alarm,) = json.loads(capsys.readouterr().out)["alarms"]
+        assert (alarm["state"], alarm["suppressed"], alarm["comment"]) == (
+            "unacknowledged",
+            True,
+            "pump is being serviced",
+        )
+        assert await call(gate, "unshelve", "too-high", "--json") == 0
+        reply = json.loads(capsys.readouterr().out)
+        assert (reply["move"], reply["alarm"]["shelved_until"]) == ("unshelve", 0)
+
+
+@pytest.mark.parametrize(
+    ("duration", "comment", "why"),
+    [
+        ("25h", "noise", "an alarm is shelved for 24h at most"),
+        ("0s", "noise", "an alarm is shelved for 24h at most"),
+        ("2", "noise", "write a duration with its unit"),
+        ("1h", " ", "say why, in a comment"),
+    ],
+)
+async def test_what_is_not_shelved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], duration: str, comment: str, why: str
+) -> None:
+    async with running(tmp_path) as gate:
+        assert await call(gate, "shelve", "too-high", "--for", duration, "--comment", comment) == 1
+        assert why in capsys.readouterr().err
+        assert not gate.cell.engine.alarms()[0].suppressed
+
+
+@pytest.mark.parametrize("missing", [("--for", "1h"), ("--comment", "noise")])
+def test_nothing_is_shelved_without_time_and_reason(missing: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["shelve", "too-high", *missing])
+    assert end.value.code == 2
+
+
+async def test_out_of_service_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(tmp_path) as gate:
+        assert await call(gate, "service", "out", "too-high") == 1
+        assert "say why, in a comment" in capsys.readouterr().err
+        assert await call(gate, "service", "out", "too-high", "--comment", "sensor is broken") == 0
+        assert capsys.readouterr().out.endswith("; it is normal, out of service\n")
+        assert await call(gate, "service", "out", "too-high", "--comment", "again") == 1
+        assert "alarm too-high is out of service already" in capsys.readouterr().err
+        assert await call(gate, "service", "in", "too-high") == 0
+        assert capsys.readouterr().out.endswith("; it is normal\n")
+        assert await call(gate, "service", "in", "too-high") == 1
+        assert "alarm too-high is in service already" in capsys.readouterr().err
+
+
+async def test_reset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = configuration(tmp_path)
+    (rule,) = given.rules
+    latched = replace(rule, settings=rule.settings.model_copy(update={"latched": True}))
+    async with running(tmp_path, replace(given, rules=(latched,))) as gate:
+        assert await call(gate, "reset", "too-high") == 1
+        assert "is not latched: there is nothing to reset" in capsys.readouterr().err
+        gate.publish(True, 1, 81.0, "ok")
+        assert await call(gate, "reset", "too-high") == 1
+        assert "is unacknowledged: its condition still holds" in capsys.readouterr().err
+        gate.publish(True, 2, 12.0, "ok")
+        assert await call(gate, "reset", "too-high") == 1
+        assert "is returned: acknowledge it first" in capsys.readouterr().err
+        assert await call(gate, "ack", "too-high") == 0
+        assert await call(gate, "alarms") == 0
+        assert "normal, latched" in " ".join(capsys.readouterr().out.split())
+        assert await call(gate, "reset", "too-high", "--comment", "valve changed") == 0
+        out = capsys.readouterr().out
+        assert out.startswith("too-high: reset by ")
+        assert out.endswith("; it is normal\n")
+        assert await call(gate, "reset", "to-high") == 1
+        assert 'did you mean "too-high"?' in capsys.readouterr().err
 
 
 async def test_watch_in_plain_lines(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
+
+import pytest
 
 from gateway.journal.books import FieldType
 from gateway.journal.catalog import Catalog
-from gateway.journal.keys import KeyRing
+from gateway.journal.keys import KeyRing, SealBroken
 from gateway.model import ValueType
 
 KEY = KeyRing(b"k" * 32)
@@ -34,3 +37,33 @@ def test_types_are_on_disk_without_a_close(tmp_path: Path) -> None:
     assert copy.field_types("cloud") == [FIRST]
     copy.close()
     catalog.close()
+
+
+def test_the_last_checkpoint_counts_and_outlives_a_rotation_of_the_key(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.db", KEY)
+    assert catalog.checkpoint() is None
+    catalog.note_checkpoint(3, b"three")
+    catalog.note_checkpoint(7, b"seven")
+    assert catalog.checkpoint() == (7, b"seven")
+    fresh = KeyRing(b"n" * 32, (KEY.current,))
+    catalog.rewrap(fresh)
+    catalog.close()
+    again = Catalog(tmp_path / "catalog.db", KeyRing(fresh.current))
+    assert again.checkpoint() == (7, b"seven")
+    again.note_checkpoint(9, b"nine")
+    assert again.checkpoint() == (9, b"nine")
+    again.close()
+
+
+def test_a_checkpoint_belongs_to_its_place(tmp_path: Path) -> None:
+    """Who can write the file cannot make an old one look new."""
+    catalog = Catalog(tmp_path / "catalog.db", KEY)
+    catalog.note_checkpoint(3, b"three")
+    catalog.close()
+    with sqlite3.connect(tmp_path / "catalog.db") as file:
+        file.execute("update checkpoint set seq = 5")
+    file.close()
+    again = Catalog(tmp_path / "catalog.db", KEY)
+    with pytest.raises(SealBroken):
+        again.checkpoint()
+    again.close()

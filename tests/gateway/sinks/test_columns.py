@@ -159,4 +159,12 @@ def test_all_of_an_event_is_in_its_detail() -> None:
         "value": None,
         "message": "too␀hot",
         "actor": "amy",
+        "comment": "",
+        "move": "",
+        "latched": False,
+        "suppressed": False,
+        "shelved_until": 0,
+        "out_of_service": False,
+        "command": "",
+        "revision": "",
     }

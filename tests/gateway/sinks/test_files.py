@@ -114,6 +114,14 @@ async def test_events_have_files_of_their_own(sink: Sink, directory: Path) -> No
         "value": None,
         "message": "Hot",
         "actor": "",
+        "comment": "",
+        "move": "",
+        "latched": False,
+        "suppressed": False,
+        "shelved_until": 0,
+        "out_of_service": False,
+        "command": "",
+        "revision": "",
     }
     assert read(directory / "events-2023-11-15.jsonl")[0]["points"] == 5
 

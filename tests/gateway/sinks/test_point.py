@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+import msgspec
 import pytest
 
 from gateway.model import (
@@ -44,6 +45,8 @@ def test_an_alarm() -> None:
                 "tag": ("string", "pump-1/temperature"),
                 "value": ("float", "81.5"),
                 "message": ("string", "hot"),
+                "latched": ("boolean", "false"),
+                "suppressed": ("boolean", "false"),
             },
             START,
         )
@@ -115,3 +118,19 @@ def test_every_event_shows_even_where_strings_are_not_taken() -> None:
 
 def test_every_kind_of_event_has_its_point() -> None:
     assert set(_POINTS) == set(get_args(AnyEvent))
+
+
+def test_an_alarm_that_a_person_shelved() -> None:
+    given = {"actor": "ann", "comment": 'the "old" sensor', "move": "shelve", "suppressed": True, "shelved_until": 7}
+    (line,) = read(msgspec.structs.replace(RAISED, command="boot/hot#1", latched=True, **given))
+    assert (
+        line.fields.items()
+        >= {
+            "actor": ("string", "ann"),
+            "comment": ("string", 'the "old" sensor'),
+            "move": ("string", "shelve"),
+            "command": ("string", "boot/hot#1"),
+            "latched": ("boolean", "true"),
+            "suppressed": ("boolean", "true"),
+        }.items()
+    )
