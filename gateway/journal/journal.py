@@ -36,8 +36,10 @@ _T = TypeVar("_T")
 _TIDY_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _MOST_EVENTS = 100_000
-_LAST_CHUNKS = 8
-"""So much may come again after a crash, because it was not acknowledged yet."""
+_LAST_CHUNKS = 64
+"""So much may come again after a crash, because it was not acknowledged yet, or belong to one time of a clock of whole
+seconds."""
+_AT_ONCE = 100_000
 
 _SCAN_BYTES, _STRING_BYTES = 600, 50
 """What a scan, and a string, take up in memory beside their content."""
@@ -97,12 +99,16 @@ class Journal:
         await self._remember()
 
     async def _remember(self) -> None:
-        """What was stored last: of that, what was not acknowledged comes again."""
+        """What was stored last: of that, what was not acknowledged comes again. Some of it may be gone already, because
+        every sink has it."""
         for stream in TELEMETRY:
             head = self._heads[stream].seq
-            for chunk in await self.read(stream, max(0, head - _LAST_CHUNKS), head, 1 << 30):
-                for rows in chunk.rows:
+            at = max(0, head - _LAST_CHUNKS)
+            while at < head:
+                chunks = await self.read(stream, at, head, _AT_ONCE)
+                for rows in (rows for chunk in chunks for rows in chunk.rows):
                     self._ties.remember(rows)
+                at = chunks[-1].seq + 1 if chunks else at + 1
 
     # Who gets it
 
