@@ -67,6 +67,26 @@ async def test_the_least_important_goes_first_and_events_last(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+async def test_a_sink_that_is_away_costs_another_nothing(tmp_path: Path) -> None:
+    """Its backlog goes, and not what has just come in, however unimportant that is."""
+    clock = ManualClock()
+    async with opened(tmp_path, "away", "cloud", clock=clock, max_bytes=5 << 20) as journal:
+        await fill(journal, [of(Priority.HIGH)], 4)
+        while work := journal.deliveries["cloud", Stream.HIGH].next():
+            journal.settle("cloud", await journal.read(Stream.HIGH, *work, 10**9))
+        clock.advance(2 * SECOND)
+        await journal.tidy()
+        durable = asyncio.Event()
+        journal.append(Scan(of(Priority.LOW), NOW, NOW, (chance.random(10_000),)), durable.set)
+        await durable.wait()
+        await fill(journal, [of(Priority.HIGH)], 2)
+        away, cloud = (journal.statistics(sink) for sink in ("away", "cloud"))
+        assert away.dropped > 0
+        assert cloud.dropped == 0
+        assert balanced(journal, "away")
+
+
+@pytest.mark.slow
 async def test_an_eviction_is_in_the_ledger_and_told_to_the_sink(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud", max_bytes=4 << 20) as journal:
         await fill(journal, [wide], 6)
