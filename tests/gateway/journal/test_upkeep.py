@@ -242,6 +242,22 @@ async def test_a_rotation_that_was_interrupted_goes_on(
     Store(store, last, 1 << 20).close()
 
 
+@pytest.mark.parametrize("content", [b"", b"no database at all"])
+async def test_a_file_that_has_no_key_any_more_stops_no_rotation(tmp_path: Path, content: bytes) -> None:
+    """However often it is looked at: nobody has to take it away."""
+    ring = load(tmp_path / "journal.key")
+    async with opened(tmp_path / "journal", "cloud", keys=ring) as journal:
+        await put(journal, 1)
+    (segment,) = (tmp_path / "journal").glob("normal-*.db")
+    segment.write_bytes(content)
+    async with opened(tmp_path / "journal", "cloud", keys=ring) as journal:
+        for _ in range(2):
+            await journal.turn(journal.keys.rotated(generate()))
+            assert load(tmp_path / "journal.key").previous == ()
+        await journal.tidy()
+        assert journal.failing == ""
+
+
 async def test_a_ring_that_has_nothing_left_to_do_does_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
