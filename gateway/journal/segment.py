@@ -442,8 +442,8 @@ def _facts(engine: Engine) -> dict[str, bytes]:
 
 def _is_whole(row: Row[tuple[object, ...]]) -> bool:
     """A flipped bit may make text of a number."""
-    *facts, body = row
-    return all(isinstance(fact, int) for fact in facts) and isinstance(body, bytes)
+    facts: tuple[object, ...] = tuple(row)
+    return all(isinstance(fact, int) for fact in facts[:-1]) and isinstance(facts[-1], bytes)
 
 
 def _range(start: int, stop: int) -> Select[tuple[object, ...]]:
