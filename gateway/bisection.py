@@ -28,7 +28,8 @@ async def narrow(
     refuses on their own, with its reasons.
 
     `split` cuts a part in two, or returns nothing if it cannot be cut. Raises NothingTaken when a hundred refusals
-    come before anything is accepted, and whatever else `write` raises.
+    come before anything is accepted, and whatever else `write` raises. That there is too much at once is no word about
+    the content: as long as nothing else is said, one piece is made ever smaller to find out how much may be sent.
     """
     queue: deque[tuple[Sequence[T], Exception]] = deque([(parts, reason)])
     refused: list[tuple[T, str]] = []
@@ -38,19 +39,23 @@ async def narrow(
         pieces = _halves(bad, split)
         if not pieces:
             refused.append((bad[0], str(reason)))
-        found: Exception | None = reason
-        for piece in pieces:
-            if found is None and _must_be_in(piece, reason, split):
-                queue.append((piece, reason))
+        first: Exception | None = None
+        for number, piece in enumerate(pieces):
+            is_searching = misses == 0 and not accepted and _may_be_cut(piece, split)
+            if number and _need_not_be_asked(first, reason, is_searching, _may_be_cut(piece, split)):
+                queue.append((piece, first or reason))
                 continue
             found = await fault(write, piece)
+            first = first if number else found
             if found is None:
                 accepted = True
-                continue
-            queue.append((piece, found))
-            misses += 1
-            if misses > _MISSES and not accepted:
-                raise NothingTaken(f"everything is refused: {found}") from found
+            elif is_searching and isinstance(found, ChunkTooLarge):
+                queue.appendleft((piece, found))
+            else:
+                queue.append((piece, found))
+                misses += 1
+                if misses > _MISSES and not accepted:
+                    raise NothingTaken(f"everything is refused: {found}") from found
     return refused
 
 
@@ -63,10 +68,16 @@ async def fault(write: Callable[[Sequence[T]], Awaitable[None]], piece: Sequence
     return None
 
 
-def _must_be_in(piece: Sequence[T], reason: Exception, split: Callable[[T], Sequence[T]]) -> bool:
-    """The other half was accepted, so the culprit is in this one, and a request is saved. But nothing is convicted
-    without having been refused alone."""
-    return isinstance(reason, ChunkRejected) and (len(piece) > 1 or bool(split(piece[0])))
+def _need_not_be_asked(first: Exception | None, reason: Exception, is_searching: bool, may_be_cut: bool) -> bool:
+    """The other half was accepted, so the culprit is in this one; or it was still too large, and so is this one. But
+    nothing is convicted without having been refused alone."""
+    if first is None:
+        return may_be_cut and isinstance(reason, ChunkRejected)
+    return is_searching and isinstance(first, ChunkTooLarge)
+
+
+def _may_be_cut(piece: Sequence[T], split: Callable[[T], Sequence[T]]) -> bool:
+    return len(piece) > 1 or bool(split(piece[0]))
 
 
 def _halves(parts: Sequence[T], split: Callable[[T], Sequence[T]]) -> list[Sequence[T]]:

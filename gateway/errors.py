@@ -6,6 +6,9 @@ from __future__ import annotations
 class GatewayError(Exception):
     """The root of every error that Edgeward raises on purpose."""
 
+    brief = ""
+    """What a log says instead, where the reason is in the far end's own words: they may quote what was sent to it."""
+
 
 class ConfigError(GatewayError):
     """No retry can help: somebody has to change the configuration or the far end. Do not reconnect by itself."""

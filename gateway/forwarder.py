@@ -14,7 +14,7 @@ from gateway.agenda import Agenda, Work
 from gateway.backoff import Backoff
 from gateway.clock import SECOND, Clock
 from gateway.contracts import Sink
-from gateway.errors import ConnectionLost, ServerFailed, SinkHeld
+from gateway.errors import ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.handover import Handover, Refusal, Unproven
 from gateway.journal.books import DeadLetter
 from gateway.journal.chunk import Stream
@@ -162,6 +162,7 @@ class Forwarder:
         return wait
 
     def _told(self, error: Exception) -> str:
-        if not isinstance(error, ServerFailed):
-            return self.reason
-        return f"{self.reason.partition(':')[0]}; {_MORE}"
+        brief = error.brief if isinstance(error, GatewayError) else ""
+        if isinstance(error, ServerFailed):
+            brief = brief or self.reason.partition(":")[0]
+        return f"{brief}; {_MORE}" if brief else self.reason

@@ -84,8 +84,11 @@ def _serve(path: Path, choice: Choice, early: Sequence[int]) -> int:
     try:
         with lock(choice.configuration.data), asyncio.Runner() as runner:
             runner.run(_run(path, choice, early))
-    except (ConfigError, *FAILURES) as error:
+    except ConfigError as error:
         _log.error("cannot start: %s", error)
+        return CANNOT_START
+    except FAILURES as error:
+        _log.error("cannot work in %s: %s", choice.configuration.data, error)
         return CANNOT_START
     except ExceptionGroup:
         _log.exception("the gateway failed")

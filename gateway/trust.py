@@ -15,9 +15,10 @@ _YEAR = 365 * 24 * 3600 * SECOND
 
 
 class Trust:
-    """Believes a clock that shows no time before `EARLIEST` and that has not jumped by more than a year since it was
-    last believed; and after such a jump again once somebody synchronises it. With `wait`, it is believed only after it
-    was synchronised once.
+    """Believes a clock that shows no time before `EARLIEST` and that has not jumped forward by more than a year since
+    it was last believed; and after such a jump again once somebody synchronises it. One that goes back by so much, to a
+    time that can be, was wrong before: somebody set it. With `wait`, it is believed only after it was synchronised
+    once.
 
     `offset` is the wall time less the monotonic time when the clock was last believed in this boot, None if never.
     """
@@ -31,7 +32,7 @@ class Trust:
         """Whether the clock is trusted now."""
         offset = now - monotonic
         self._wait = self._wait and not synchronised
-        jumped = self.offset is not None and abs(offset - self.offset) > _YEAR
+        jumped = self.offset is not None and offset - self.offset > _YEAR
         self.is_trusted = now >= EARLIEST and not self._wait and (not jumped or synchronised)
         if self.is_trusted:
             self.offset = offset

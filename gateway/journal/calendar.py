@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _STEP = SECOND // 2
-_WRONG = "the clock cannot be right; what comes in is kept, and will be dated and sent when it is"
+_NEVER = "the clock cannot be right; what comes in is kept, and will be dated and sent when it is"
+_JUMPED = "the clock cannot be right any more; what comes in is dated as if it had not jumped: set it right"
 
 
 class Calendar:
@@ -29,7 +30,7 @@ class Calendar:
         self._noted = self._trust.offset
         self.found: list[Offset] = []
         if not self._look():
-            _log.warning(_WRONG)
+            _log.warning(self._wrong)
 
     @property
     def is_trusted(self) -> bool:
@@ -39,6 +40,10 @@ class Calendar:
     def began(self) -> int:
         """When this boot began, nanoseconds UTC, by the clock as it was last trusted."""
         return self._trust.offset or 0
+
+    @property
+    def _wrong(self) -> str:
+        return _NEVER if self._trust.offset is None else _JUMPED
 
     def ran(self) -> int:
         """For how long, in nanoseconds, since this was last asked."""
@@ -50,7 +55,7 @@ class Calendar:
         """At the clock, now."""
         before = self._trust.is_trusted
         if self._look() != before:
-            _log.warning(_WRONG if before else "the clock is trusted; what came in before is dated by it")
+            _log.warning(self._wrong if before else "the clock is trusted; what came in before is dated by it")
 
     def _look(self) -> bool:
         """What is known of the clock is noted when it is first known, and when the clock was set."""

@@ -39,8 +39,11 @@ _Arguments = TypeVarTuple("_Arguments")
 _TIDY_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _MOST_EVENTS = 100_000
-_LAST_CHUNKS = 8
-"""So much may come again after a crash, because it was not acknowledged yet."""
+_LANES = {"telemetry": TELEMETRY, "events": (Stream.EVENTS,)}
+_LAST_CHUNKS = 64
+"""So much may come again after a crash, because it was not acknowledged yet, or belong to one time of a clock of whole
+seconds."""
+_AT_ONCE = 100_000
 
 _SCAN_BYTES, _STRING_BYTES = 600, 50
 """What a scan, and a string, take up in memory beside their content."""
@@ -102,12 +105,16 @@ class Journal:
             await self.recollection.open()
 
     async def _remember(self) -> None:
-        """What was stored last: of that, what was not acknowledged comes again."""
+        """What was stored last: of that, what was not acknowledged comes again. Some of it may be gone already, because
+        every sink has it."""
         for stream in TELEMETRY:
             head = self._heads[stream].seq
-            for chunk in await self.read(stream, max(0, head - _LAST_CHUNKS), head, 1 << 30):
-                for rows in chunk.rows:
+            at = max(0, head - _LAST_CHUNKS)
+            while at < head:
+                chunks = await self.read(stream, at, head, _AT_ONCE)
+                for rows in (rows for chunk in chunks for rows in chunk.rows):
                     self._ties.remember(rows)
+                at = chunks[-1].seq + 1 if chunks else at + 1
 
     # Who gets it
 
@@ -162,9 +169,12 @@ class Journal:
         self._events.follow(passed)
 
     def record(self, event: AnyEvent) -> None:
-        """Keep an event; it is committed at once. On a disk that takes nothing only so many wait."""
+        """Keep an event; it is committed at once. On a disk that takes nothing only so many wait, and the others are
+        lost, and counted."""
         if self._events.points < _MOST_EVENTS:
             self._events.put(event, 1, 0)
+        else:
+            self._overflow[Stream.EVENTS] += 1
 
     def stop(self) -> None:
         """`run` commits what waits and ends."""
@@ -271,20 +281,18 @@ class Journal:
         """`part` could."""
         if self._failing.pop(part, None) is not None and not self._failing:
             _log.warning("the journal writes again")
-        if part == "telemetry" and any(self._overflow.values()):
-            self._account_overflow()
+        for stream in _LANES.get(part, ()):
+            if self._overflow[stream]:
+                self._account_overflow(stream)
 
-    def _account_overflow(self) -> None:
+    def _account_overflow(self, stream: Stream) -> None:
         now = self._clock.now()
-        for stream, lost in self._overflow.items():
-            if not lost:
-                continue
-            seq = self._heads[stream].seq
-            for delivery in self.of(stream):
-                delivery.base -= lost
-                delivery.dropped += lost
-                self._notes.losses.append(Loss(now, delivery.sink, stream, seq, seq, lost, 0, now, _OVERFLOW))
-        self._overflow = dict.fromkeys(Stream, 0)
+        lost, self._overflow[stream] = self._overflow[stream], 0
+        seq = self._heads[stream].seq
+        for delivery in self.of(stream):
+            delivery.base -= lost
+            delivery.dropped += lost
+            self._notes.losses.append(Loss(now, delivery.sink, stream, seq, seq, lost, 0, now, _OVERFLOW))
         self._notes.is_dirty = True
 
     # Giving out

@@ -312,7 +312,7 @@ class Segment:
         points = 0
         with self._engine.connect() as connection:
             for row in connection.execute(_range(start, stop)):
-                if None in row:
+                if not _is_whole(row):
                     raise CodecError("a row is damaged")
                 when = offsets.dating(self._origin(row))
                 if when is None:
@@ -373,7 +373,7 @@ class Segment:
         row = None
         with _damage_suppressed(), self._engine.connect() as connection:
             row = connection.execute(_range(seq, seq + 1)).first()
-        return None if row is None or None in row else row
+        return row if row is not None and _is_whole(row) else None
 
     def mark(self) -> Mark | None:
         return _mark(self._engine)
@@ -433,6 +433,12 @@ def _each(engine: Engine, queries: Iterable[Select[tuple[object, ...]]]) -> list
 def _facts(engine: Engine) -> dict[str, bytes]:
     with engine.connect() as connection:
         return {row.name: row.value for row in connection.execute(select(_about))}
+
+
+def _is_whole(row: Row[tuple[object, ...]]) -> bool:
+    """A flipped bit may make text of a number."""
+    facts: tuple[object, ...] = tuple(row)
+    return all(isinstance(fact, int) for fact in facts[:-1]) and isinstance(facts[-1], bytes)
 
 
 def _range(start: int, stop: int) -> Select[tuple[object, ...]]:

@@ -359,9 +359,9 @@ class Store:
         self.forget(number)
         try:
             Segment.rewrap(self._path(Name(entry.stream, number)), self._keys)
-        except OperationalError:
-            raise
         except DatabaseError as error:
+            if sqlite.is_sick(error):
+                raise
             _log.error("the key of segment %d cannot be wrapped anew: %s", number, error.orig)
 
     # Housekeeping

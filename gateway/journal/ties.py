@@ -13,9 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from gateway.clock import MILLISECOND
 from gateway.model import Mask, Plane, Rows, Scan, Statuses, Times
 
 _MOST_SEEN = 10_000
+_FARTHEST = MILLISECOND
+_FINEST = 1_000
+"""Nanoseconds: clocks tell microseconds at best, so that what lies in between stands behind another row."""
 
 _Fingerprint = tuple[object, ...]
 
@@ -27,10 +31,27 @@ class _Moment:
     time: int
     used: npt.NDArray[np.int64]
     seen: dict[_Fingerprint, int] = field(default_factory=dict)
+    is_cut: bool = False
+    """It was remembered, and may have begun before what is remembered."""
+
+    @property
+    def end(self) -> int:
+        """The first time that is free behind it."""
+        return self.time + max(1, int(self.used.max(initial=0)))
 
     def holds(self, time: int) -> bool:
         """Whether a row was stored at `time`, by its own time or a nanosecond or more behind it."""
-        return self.time <= time < self.time + max(1, int(self.used.max(initial=0)))
+        return self.time <= time < self.end
+
+    def reaches_back(self, time: int) -> bool:
+        """Whether it began at `time`, which is its time from now on; what lies in between is taken."""
+        behind = self.time - time
+        if not self.is_cut or not 0 < behind < _FARTHEST or time % _FINEST or not self.time % _FINEST:
+            return False
+        self.time, self.is_cut = time, False
+        self.used += behind
+        self.seen = {key: place + behind for key, place in self.seen.items()}
+        return True
 
     def place(self, planes: Sequence[Plane], status: Statuses | None, columns: Mask | None) -> int:
         """The time at which to store the row."""
@@ -87,7 +108,7 @@ class Ties:
     def _settle_row(self, name: str, scan: Scan, time: int) -> None:
         moment, last = self._moments.get(name), self._last.get(name)
         self._last[name] = scan
-        if moment is not None and not moment.holds(time):
+        if moment is not None and not moment.holds(time) and not moment.reaches_back(time):
             del self._moments[name]
             moment = None
         if moment is None and last is not None and last.source_time == time and _are_alike(last, scan):
@@ -104,19 +125,33 @@ class Ties:
             scan.source_time = columns.place(scan, times)
 
     def remember(self, rows: Rows) -> None:
-        """What was stored last, before a restart: what was not acknowledged then comes again now. Rows that stand a
-        nanosecond apart had one time."""
+        """What was stored last, before a restart, in the order in which it was stored: what was not acknowledged then
+        comes again now, and there may be more of the last time. Rows that stand a nanosecond apart had one time."""
         if rows.source_time.ndim != 1 or not len(rows.source_time):
             return
-        first = len(rows.source_time) - 1
-        while first and rows.source_time[first] - rows.source_time[first - 1] == 1:
-            first -= 1
-        moment = _Moment(int(rows.source_time[first]), np.zeros(len(rows.schema.columns), np.int64))
+        name, width = f"{rows.schema.device}/{rows.schema.group}", len(rows.schema.columns)
+        known = self._moments.get(name)
+        moment = known if known is not None and len(known.used) == width else None
+        first, time = _last_moment(rows.source_time.tolist(), moment)
+        if moment is None or moment.time != time:
+            moment = _Moment(time, np.zeros(width, np.int64), is_cut=known is None and first == 0)
         for row in range(first, len(rows.source_time)):
             status = None if rows.status is None else rows.status[row]
             present = None if rows.present is None or rows.present[row].all() else rows.present[row]
             moment.place([plane[row] for plane in rows.values], status, present)
-        self._moments[f"{rows.schema.device}/{rows.schema.group}"] = moment
+        self._moments[name] = moment
+
+
+def _last_moment(times: Sequence[int], moment: _Moment | None) -> tuple[int, int]:
+    """The first row of the last moment in `times`, which may go on with `moment`; and the time of that moment."""
+    first = 0
+    begin, end = (times[0], times[0]) if moment is None else (moment.time, moment.end)
+    for row, time in enumerate(times):
+        if begin <= time <= end:
+            end = max(end, time + 1)
+        else:
+            first, begin, end = row, time, time + 1
+    return first, begin
 
 
 def _are_alike(one: Scan, other: Scan) -> bool:

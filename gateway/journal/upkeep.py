@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from gateway.clock import SECOND
 from gateway.journal.books import Loss
 from gateway.journal.catalog import Entry
 from gateway.journal.chunk import Stream
@@ -29,6 +30,8 @@ _FULL = "the journal is full: the oldest values were dropped"
 _OLD = "older than the journal keeps values"
 
 _MOST_TOLD = 500
+_FRESH = 3 * SECOND // 2
+"""What was closed no longer ago is still on its way to the sinks that keep up."""
 
 
 class Upkeep:
@@ -192,8 +195,18 @@ def _event(loss: Loss) -> DataLost:
 
 
 def _victim(store: Store) -> int | None:
-    """Telemetry before events, low priority before high, old before new. Where the least important is in an open
-    segment only, that is closed for it."""
+    """Telemetry before events, low priority before high, old before new. What has just come in goes only where there is
+    nothing else: a sink that is away must not cost one that keeps up what is on its way to it."""
+    aged = [
+        (entry.stream, -number)
+        for number, entry in store.closed.items()
+        if entry.stream is not Stream.EVENTS and store.age - entry.age > _FRESH
+    ]
+    return -max(aged)[1] if aged else _last_resort(store)
+
+
+def _last_resort(store: Store) -> int | None:
+    """Where the least important is in an open segment only, that is closed for it."""
     least = max((*(entry.stream for entry in store.closed.values()), *store.opened()), default=None)
     if least is None:
         return None

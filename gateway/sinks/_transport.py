@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import TypeAlias
 
 import orjson
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost, GatewayError, ServerFailed, SinkHeld
 from gateway.sinks._words import brief
@@ -82,7 +83,9 @@ class Pool(urllib3.PoolManager):
             answer = super().urlopen(method, url, redirect=False, **options)
             body = _read(answer)
         except HTTPError as error:
-            raise ConnectionLost(brief(str(error))) from error
+            lost = ConnectionLost(brief(str(error)))
+            lost.brief = _brief(error)
+            raise lost from error
         self._judge(answer.status, answer.headers, body)
         return urllib3.HTTPResponse(io.BytesIO(), status=answer.status, request_method=method)
 
@@ -90,7 +93,12 @@ class Pool(urllib3.PoolManager):
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """`ChunkRejected`, `ChunkTooLarge`, `ConnectionLost`, `ServerFailed` or `SinkHeld`, with the server's own words.
     `headers` are looked up without regard to case."""
-    reason = f"{status}: {_explain(body)}"
+    error = _meaning(status, headers, f"{status}: {_explain(body)}")
+    error.brief = str(status)
+    return error
+
+
+def _meaning(status: int, headers: Mapping[str, str], reason: str) -> GatewayError:
     if status in (400, 422):
         return ChunkRejected(reason)
     if status == 413:
@@ -100,6 +108,12 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> GatewayErro
     if status >= 500:
         return ServerFailed(reason)
     return SinkHeld(reason)
+
+
+def _brief(error: HTTPError) -> str:
+    """Where what should be HTTP is something else, the error quotes it."""
+    is_foreign = isinstance(error, ProtocolError) and isinstance(error.args[-1], HTTPException)
+    return "the answer is no HTTP" if is_foreign else ""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

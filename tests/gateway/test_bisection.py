@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.bisection import NothingTaken, narrow
-from gateway.errors import ChunkRejected, ConnectionLost
+from gateway.errors import ChunkRejected, ChunkTooLarge, ConnectionLost
 
 
 class Server:
@@ -55,6 +55,38 @@ async def test_a_server_that_refuses_everything_convicts_nobody() -> None:
     with pytest.raises(NothingTaken):
         await narrow([range(5000)], REASON, server.write, split)
     assert server.requests < 150
+
+
+@given(st.integers(1, 200), st.integers(1, 4))
+async def test_a_server_that_wants_far_less_at_once_gets_everything(most: int, pieces: int) -> None:
+    """It says so of ever smaller parts, more than a hundred times, before it takes the first."""
+    got: set[int] = set()
+    requests = 0
+
+    async def write(parts: Sequence[range]) -> None:
+        nonlocal requests
+        requests += 1
+        if sum(map(len, parts)) > most:
+            raise ChunkTooLarge(f"at most {most}")
+        got.update(number for part in parts for number in part)
+
+    parts = [range(0, 8000)[i::pieces] for i in range(pieces)]
+    assert await narrow(parts, ChunkTooLarge("together"), write, split) == []
+    assert got == set(range(8000))
+    assert requests < 5 * 8000 // most + 20
+
+
+async def test_a_server_to_which_everything_is_too_large_convicts_nobody() -> None:
+    requests = 0
+
+    async def write(parts: Sequence[range]) -> None:
+        nonlocal requests
+        requests += 1
+        raise ChunkTooLarge("nothing at all")
+
+    with pytest.raises(NothingTaken):
+        await narrow([range(8000)], ChunkTooLarge("together"), write, split)
+    assert requests < 150
 
 
 async def test_one_value_alone_is_not_sent_again() -> None:

@@ -140,6 +140,21 @@ async def test_nothing_is_lost_by_a_failure_that_passes(
     assert len(told) == 2, "once when it starts, once when it is over"
 
 
+@pytest.mark.parametrize(
+    "failure", [ConnectionLost("429: 777.25 is no good"), SinkHeld("403: 777.25 is no good"), ServerFailed("5: 777.25")]
+)
+async def test_the_log_does_not_repeat_what_a_server_may_quote(
+    rig: Rig, failure: GatewayError, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure.brief = str(failure).partition(":")[0]
+    rig.sink.failures = [failure]
+    with caplog.at_level(logging.DEBUG):
+        await rig.put(777.25)
+        await rig.drained()
+    assert f"delivery: {failure.brief}; edgeward status has the server's own words" in caplog.text
+    assert "777" not in caplog.text
+
+
 async def test_a_refused_value_costs_no_other(rig: Rig) -> None:
     await rig.put(1)
     await rig.drained()

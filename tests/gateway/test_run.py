@@ -211,6 +211,20 @@ def broken(path: Path, method: str, what: str) -> Part:
     return Part([sys.executable, "-c", program, str(path)], 0, path.parent / "log")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="nothing here is always full")
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The system's own words do not say which."""
+    path, _ = write(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "lock").symlink_to("/dev/full")
+    part = Part([sys.executable, "-m", "gateway", "run", str(path)], 0, tmp_path / "log")
+    try:
+        assert part.process.wait(20) == run.CANNOT_START
+    finally:
+        part.kill()
+    assert f"cannot work in {tmp_path / 'data'}: [Errno " in part.log.read_text()
+
+
 @pytest.mark.slow
 def test_stopping_is_bounded_whatever_hangs(tmp_path: Path) -> None:
     path, _ = write(tmp_path)

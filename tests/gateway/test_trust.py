@@ -28,10 +28,18 @@ def test_small_steps_are_believed_and_ten_years_are_not() -> None:
 
 def test_a_jump_that_somebody_vouches_for_is_believed() -> None:
     trust = Trust()
-    trust.look(NOW + 12 * YEAR, 0, False)
-    assert not trust.look(NOW, SECOND, False)
-    assert trust.look(NOW, SECOND, True)
+    trust.look(NOW, 0, False)
+    assert not trust.look(NOW + 12 * YEAR, SECOND, False)
+    assert trust.look(NOW + 12 * YEAR, SECOND, True)
+    assert trust.offset == NOW + 12 * YEAR - SECOND
+
+
+def test_who_started_ten_years_ahead_is_believed_once_he_is_set_right() -> None:
+    """By hand: nobody synchronises it, and 1970 is still no time."""
+    trust = Trust(NOW + 10 * YEAR)
+    assert trust.look(NOW, SECOND, False)
     assert trust.offset == NOW - SECOND
+    assert not trust.look(5 * SECOND, 2 * SECOND, False)
 
 
 def test_who_waits_believes_only_after_a_synchronisation() -> None:

@@ -113,6 +113,32 @@ async def test_a_jump_of_ten_years_is_undone(tmp_path: Path) -> None:
     assert times == [RIGHT, RIGHT + SECOND, RIGHT + SECOND]
 
 
+async def test_a_clock_that_was_ahead_and_is_set_right_by_hand(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From then on all is well, without another start of the machine."""
+    clock = ManualClock(RIGHT + 10 * YEAR)
+    async with opened(tmp_path, "cloud", clock=clock) as journal:
+        await put(journal, now_scan(clock, 1))
+        clock.step(-10 * YEAR)
+        await put(journal, now_scan(clock, 2))
+        times = [gateway for _, gateway in await read_times(journal)]
+    assert times == [RIGHT + 10 * YEAR, RIGHT]
+    assert "cannot be right" not in caplog.text
+
+
+async def test_what_is_said_of_a_clock_that_jumped_is_what_is_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock(RIGHT)
+    async with opened(tmp_path, "cloud", clock=clock) as journal:
+        clock.step(10 * YEAR)
+        await put(journal, now_scan(clock, 1))
+        assert [gateway for _, gateway in await read_times(journal)] == [RIGHT]
+    assert "is dated as if it had not jumped" in caplog.text
+    assert "will be dated and sent when it is" not in caplog.text
+
+
 async def test_a_boot_that_never_knew_the_time_ends_where_the_next_begins(tmp_path: Path) -> None:
     lost = ManualClock(5 * SECOND)
     lost.boot = "lost"

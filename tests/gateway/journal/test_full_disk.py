@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from gateway.errors import JournalFull
 from gateway.journal import journal as module
 from gateway.journal.chunk import Stream
 from gateway.journal.journal import Journal
+from gateway.journal.store import Batch, Store
 from gateway.model import DataLost, Scan
 from tests.gateway.build import NOW, group
 from tests.gateway.journal.test_journal import NORMAL, balanced, opened
@@ -113,6 +115,28 @@ async def test_memory_is_the_bound_and_what_goes_beyond_is_counted(disk: Path, m
         account = journal.statistics("cloud")
         assert (account.pending, account.dropped) == (taken * 20_000, refused * 20_000)
         assert balanced(journal)
+
+
+async def test_events_that_find_no_room_in_memory_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_MOST_EVENTS", 3)
+    async with opened(tmp_path, "cloud") as journal:
+        with monkeypatch.context() as sick:
+            sick.setattr(Store, "commit", no_room)
+            for number in range(5):
+                journal.record(DataLost(NOW + number, 1, "an alarm, say"))
+            await until(lambda: bool(journal.failing))
+            assert journal.statistics("cloud").dropped == 2
+            assert balanced(journal)
+        await until(lambda: not journal._events.points)
+        await journal.tidy()
+        assert journal.statistics("cloud").dropped == 2
+        assert [(loss.stream, loss.points) for loss in await journal.losses()] == [(Stream.EVENTS, 2)]
+        assert balanced(journal)
+
+
+def no_room(store: Store, batch: Batch) -> bool:
+    raise OSError(errno.ENOSPC, "no room")
 
 
 async def test_a_start_on_a_full_disk(disk: Path) -> None:

@@ -31,9 +31,14 @@ QUICK = JournalSettings.model_validate({"commit_interval": "5ms", "segment_bytes
 
 @asynccontextmanager
 async def opened(
-    path: Path, *sinks: str, settings: JournalSettings = QUICK, clock: ManualClock | None = None, **changes: object
+    path: Path,
+    *sinks: str,
+    settings: JournalSettings = QUICK,
+    clock: ManualClock | None = None,
+    keys: KeyRing = KEYS,
+    **changes: object,
 ) -> AsyncIterator[Journal]:
-    journal = Journal(path, KEYS, clock or ManualClock(), settings.model_copy(update=changes))
+    journal = Journal(path, keys, clock or ManualClock(), settings.model_copy(update=changes))
     await journal.open(sinks)
     running = asyncio.create_task(journal.run())
     yield journal

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.clock import MILLISECOND
+from gateway.clock import MILLISECOND, SECOND
 from gateway.journal import codec
+from gateway.journal.journal import Journal
 from gateway.journal.ties import Ties
-from gateway.model import Mask
+from gateway.model import Mask, Scan
 from tests.gateway.build import NOW, group, scan
 from tests.gateway.journal.test_journal import opened, read_times
 
@@ -101,6 +102,57 @@ async def test_a_redelivery_after_a_restart_overwrites_nothing(tmp_path: Path) -
         journal.append(scan(small, [3]), durable.set)
         await durable.wait()
         assert [source - NOW for source, _ in await read_times(journal)] == [0, 1, 1, 2]
+
+
+async def test_a_moment_that_spans_several_commits_and_a_restart_is_one(tmp_path: Path) -> None:
+    """A clock of whole seconds: several commits bear one time, and after a restart there is more of it."""
+    small = group("float64")
+    async with opened(tmp_path, "cloud") as journal:
+        for value in (1, 2, 3):
+            await keep(journal, scan(small, [value]))
+    async with opened(tmp_path, "cloud") as journal:
+        for value in (3, 4):
+            await keep(journal, scan(small, [value]))
+        assert [source - NOW for source, _ in await read_times(journal)] == [0, 1, 2, 2, 3]
+
+
+def test_more_of_a_time_of_which_only_the_end_is_remembered() -> None:
+    """A thousand commits were of this second, and not all of them are looked at after a restart."""
+    rows = [scan(of, [3, value, "x"], NOW + 800 + value) for value in (1, 2, 3)]
+    after = Ties()
+    after.remember(codec.decode(of.schema, 3, codec.encode(rows)))
+    assert [place(after, value) for value in (7, 2, 8)] == [804, 802, 805]
+    assert place(after, 1, columns=np.array([False, True, False])) == 806
+    assert place(after, 9, NOW + SECOND) == SECOND
+
+
+@pytest.mark.parametrize("earlier", [NOW - MILLISECOND, NOW + 799, NOW - 1000])
+def test_a_device_that_looks_back_after_a_restart_keeps_its_time(earlier: int) -> None:
+    last = NOW if earlier == NOW - 1000 else NOW + 801
+    after = Ties()
+    after.remember(codec.decode(of.schema, 1, codec.encode([scan(of, [3, 1, "x"], last)])))
+    assert place(after, 2, earlier) == earlier - NOW
+
+
+async def test_what_is_remembered_lies_in_several_segments(tmp_path: Path) -> None:
+    """Of which the older ones may be gone already, because every sink has them."""
+    small = group("float64")
+    async with opened(tmp_path, "cloud") as journal:
+        await keep(journal, scan(small, [1]))
+        await read_times(journal)
+    for value in (2, 3, 4):
+        async with opened(tmp_path, "cloud") as journal:
+            await journal.tidy()
+            await keep(journal, scan(small, [value], NOW + SECOND))
+    async with opened(tmp_path, "cloud") as journal:
+        assert [source - NOW - SECOND for source, _ in await read_times(journal)] == [0, 1, 2]
+
+
+async def keep(journal: Journal, row: Scan) -> None:
+    """On disk, in a commit of its own, when this returns."""
+    durable = asyncio.Event()
+    journal.append(row, durable.set)
+    await durable.wait()
 
 
 @pytest.mark.parametrize("bad", [True, False])

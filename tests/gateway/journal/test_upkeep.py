@@ -67,6 +67,26 @@ async def test_the_least_important_goes_first_and_events_last(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+async def test_a_sink_that_is_away_costs_another_nothing(tmp_path: Path) -> None:
+    """Its backlog goes, and not what has just come in, however unimportant that is."""
+    clock = ManualClock()
+    async with opened(tmp_path, "away", "cloud", clock=clock, max_bytes=5 << 20) as journal:
+        await fill(journal, [of(Priority.HIGH)], 4)
+        while work := journal.deliveries["cloud", Stream.HIGH].next():
+            journal.settle("cloud", await journal.read(Stream.HIGH, *work, 10**9))
+        clock.advance(2 * SECOND)
+        await journal.tidy()
+        durable = asyncio.Event()
+        journal.append(Scan(of(Priority.LOW), NOW, NOW, (chance.random(10_000),)), durable.set)
+        await durable.wait()
+        await fill(journal, [of(Priority.HIGH)], 2)
+        away, cloud = (journal.statistics(sink) for sink in ("away", "cloud"))
+        assert away.dropped > 0
+        assert cloud.dropped == 0
+        assert balanced(journal, "away")
+
+
+@pytest.mark.slow
 async def test_an_eviction_is_in_the_ledger_and_told_to_the_sink(tmp_path: Path) -> None:
     async with opened(tmp_path, "cloud", max_bytes=4 << 20) as journal:
         await fill(journal, [wide], 6)
@@ -220,6 +240,22 @@ async def test_a_rotation_that_was_interrupted_goes_on(
     last = load(tmp_path / "journal.key")
     assert last == replace(both, previous=())
     Store(store, last, 1 << 20).close()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all"])
+async def test_a_file_that_has_no_key_any_more_stops_no_rotation(tmp_path: Path, content: bytes) -> None:
+    """However often it is looked at: nobody has to take it away."""
+    ring = load(tmp_path / "journal.key")
+    async with opened(tmp_path / "journal", "cloud", keys=ring) as journal:
+        await put(journal, 1)
+    (segment,) = (tmp_path / "journal").glob("normal-*.db")
+    segment.write_bytes(content)
+    async with opened(tmp_path / "journal", "cloud", keys=ring) as journal:
+        for _ in range(2):
+            await journal.turn(journal.keys.rotated(generate()))
+            assert load(tmp_path / "journal.key").previous == ()
+        await journal.tidy()
+        assert journal.failing == ""
 
 
 async def test_a_ring_that_has_nothing_left_to_do_does_nothing(

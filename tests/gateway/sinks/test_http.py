@@ -259,6 +259,14 @@ async def test_no_answer_is_a_lost_connection(server: Cloud, script: Script) -> 
     assert TOKEN not in repr(raised.value)
 
 
+async def test_what_is_no_http_is_not_told_in_a_log(server: Cloud) -> None:
+    server.script = lambda exchange: exchange.trickle(b"777.25 is no good\r\n\r\n")
+    async with opened(server.url) as sink:
+        with pytest.raises(ConnectionLost, match="777") as raised:
+            await sink.write([ROWS])
+    assert raised.value.brief == "the answer is no HTTP"
+
+
 async def test_only_the_beginning_of_a_long_answer_is_read(server: Cloud) -> None:
     server.script = lambda exchange: exchange.flood(2**30)
     async with opened(server.url) as sink:

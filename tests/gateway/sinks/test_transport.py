@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from urllib3 import HTTPHeaderDict
 
-from gateway.errors import ChunkRejected, ConnectionLost, ServerFailed
+from gateway.errors import ChunkRejected, ConnectionLost, GatewayError, ServerFailed
 from gateway.sinks._transport import judge, retry_after
 
 
@@ -51,6 +51,13 @@ def test_the_servers_own_words(body: bytes, reason: str) -> None:
     with pytest.raises(ChunkRejected) as raised:
         judge(400, HTTPHeaderDict(), body)
     assert str(raised.value) == reason
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 413, 418, 429, 500, 503])
+def test_what_a_log_may_say_of_the_servers_own_words(status: int) -> None:
+    with pytest.raises(GatewayError, match="777") as raised:
+        judge(status, HTTPHeaderDict(), b"777.25 is no good")
+    assert raised.value.brief == str(status)
 
 
 @pytest.mark.parametrize(("status", "body"), [(204, b""), (200, b""), (200, b"\n")])
