@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.journal.catalog import Catalog
 from gateway.journal.chunk import Stream
 from gateway.journal.journal import Journal
-from gateway.journal.store import Store
 from gateway.model import AlarmChanged, AlarmState
 from gateway.site import JournalSettings
 from rules.alarm import AlarmStatus, Deed, Input
@@ -113,7 +113,7 @@ async def test_over_a_crash_after_the_events_have_gone(tmp_path: Path) -> None:
     async with living(tmp_path / "first") as gate:
         before = await raised(gate)
         journal = gate.cell.journal
-        await journal.own(lambda: journal.store.rotate(Stream.EVENTS))
+        await journal.own(lambda: journal.store.roll(Stream.EVENTS))
         await gone(journal)
         found = await crash(gate, tmp_path / "second")
     async with living(found) as gate:
@@ -130,15 +130,15 @@ async def gone(journal: Journal) -> None:
 async def test_events_do_not_go_before_what_was_made_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a disk that does not take the checkpoint."""
 
-    def fail(store: Store, seq: int, content: bytes) -> None:
+    def fail(catalog: Catalog, seq: int, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     async with living(tmp_path / "first") as gate:
         before = await raised(gate)
         journal = gate.cell.journal
-        await journal.own(lambda: journal.store.rotate(Stream.EVENTS))
+        await journal.own(lambda: journal.store.roll(Stream.EVENTS))
         with monkeypatch.context() as patch:
-            patch.setattr(Store, "note_checkpoint", fail)
+            patch.setattr(Catalog, "note_checkpoint", fail)
             for _ in range(5):
                 await journal.tidy()
             assert "No space left" in journal.failing
@@ -168,7 +168,7 @@ async def test_a_checkpoint_that_was_changed_is_told_and_the_events_are_taken(
     async with living(tmp_path) as gate:
         before = await raised(gate)
         gate.cell.journal.recollection = None  # nothing of it is noted
-    monkeypatch.setattr(Store, "checkpoint", lambda store: (0, b"rubbish"))
+    monkeypatch.setattr(Catalog, "checkpoint", lambda catalog: (0, b"rubbish"))
     async with living(tmp_path) as gate:
         assert alarm(gate) == before
     assert "the checkpoint of the alarms cannot be read" in caplog.text
@@ -180,7 +180,7 @@ async def test_now_and_then_a_checkpoint_is_written(tmp_path: Path, monkeypatch:
         await raised(gate)
         journal = gate.cell.journal
         await journal.tidy()
-        noted = await journal.own(journal.store.checkpoint)
+        noted = await journal.own(journal.store.catalog.checkpoint)
         assert noted is not None
         assert noted[0] == journal.store.heads[Stream.EVENTS].seq
 

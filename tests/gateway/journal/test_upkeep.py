@@ -252,7 +252,7 @@ async def test_a_file_that_has_no_key_any_more_stops_no_rotation(tmp_path: Path,
     segment.write_bytes(content)
     async with opened(tmp_path / "journal", "cloud", keys=ring) as journal:
         for _ in range(2):
-            await journal.turn(journal.keys.rotated(generate()))
+            await journal.rotation.run()
             assert load(tmp_path / "journal.key").previous == ()
         await journal.tidy()
         assert journal.failing == ""

@@ -56,6 +56,8 @@ async def test_an_alarm_shows_as_a_number(victoria_metrics: Victoria, sink: Sink
     await sink.report([AlarmChanged(START, "hot", "p/t", AlarmState.UNACKNOWLEDGED, AlarmState.NORMAL, "high", 81.5)])
     assert victoria_metrics.export('{__name__=~"alarms_.*",alarm="hot"}') == {
         "alarms_active": [(MS, 1)],
+        "alarms_latched": [(MS, 0)],
+        "alarms_suppressed": [(MS, 0)],
         "alarms_value": [(MS, 81.5)],
     }
 
