@@ -149,3 +149,4 @@ def traced(pid: int, trace: Path, arguments: Sequence[str]) -> Iterator[None]:
             process.send_signal(signal.SIGINT)
         process.stderr.read()
         process.wait()
+        process.stderr.close()
