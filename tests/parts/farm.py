@@ -118,7 +118,8 @@ class Station:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
-        with suppress(OSError, asyncio.IncompleteReadError):
+        # When the farm ends it is cancelled, which Python 3.11's streams would print as an error.
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while not (self._turned and "hangup" in self._units.values()):
                 await self._answer(await reader.readexactly(_HEADER.size), writer)
         self._writers.discard(writer)
