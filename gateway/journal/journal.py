@@ -210,7 +210,7 @@ class Journal:
             events, durable = lane.take()
             batches = [Batch(Stream.EVENTS, origin, events=part) for origin, part in stamp.split(events, _event_time)]
             await self._commit("events", batches)
-            lane.done(len(events), 0)
+            lane.done()
             self._committed((Stream.EVENTS,), durable)
 
     async def _keep_scans(self, stamp: Stamp) -> None:
@@ -224,7 +224,7 @@ class Journal:
                 for stream, each in by_stream(part).items()
             ]
             await self._commit("telemetry", batches)
-            lane.done(sum(scan.points for scan in scans), sum(map(weight, scans)))
+            lane.done()
             self._committed(TELEMETRY, durable)
 
     async def _commit(self, lane: str, batches: Iterable[Batch]) -> None:

@@ -20,6 +20,7 @@ class Lane(Generic[_T]):
         self._items: list[_T] = []
         self._durable: list[Callable[[], None]] = []
         self._urgent = asyncio.Event()
+        self._under_way = 0, 0
         self.points = 0
         self.bytes = 0
 
@@ -51,13 +52,15 @@ class Lane(Generic[_T]):
         self._urgent.clear()
 
     def take(self) -> tuple[list[_T], list[Callable[[], None]]]:
-        """What waits, and whom to call when it is on disk."""
+        """What waits, and whom to call when it is on disk. Call `done` before more is taken."""
         taken = self._items, self._durable
         self._items, self._durable = [], []
+        self._under_way = self.points, self.bytes
         return taken
 
-    def done(self, points: int, size: int) -> None:
-        """So much of what was taken is on disk."""
+    def done(self) -> None:
+        """What was taken is on disk."""
+        points, size = self._under_way
         self.points -= points
         self.bytes -= size
 
